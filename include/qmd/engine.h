@@ -1,0 +1,172 @@
+/**
+ * @file engine.h
+ * The INT8 engine: raw coordinates in, class probabilities out. All that an MD code needs.
+ *
+ *     qmd_engine *engine;
+ *     qmd_context *context;
+ *     qmd_engine_load("fold-1.qme", &engine);
+ *     qmd_context_create(engine, NULL, &context);
+ *     qmd_engine_match(engine, atoms, n_atoms, indices);        // once: where the engine's atoms stand in the host's
+ * order qmd_frame frame; qmd_frame_init(&frame); frame.xyz = x; frame.type = QMD_F64; frame.unit = QMD_NM;
+ * frame.n_atoms = n_atoms; frame.indices = indices; frame.box = box; qmd_context_run(context, &frame, 1,
+ * probabilities);       // each step
+ */
+#ifndef QMD_ENGINE_H
+#define QMD_ENGINE_H
+
+#include <qmd/quantize.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A compiled network: pixels, plan, packed weights. Immutable: any number of threads may share it. Counted: a context
+ * keeps its engine alive, so the order in which they are freed does not matter. */
+typedef struct qmd_engine qmd_engine;
+
+/** What one thread needs to run an engine. Running allocates nothing. */
+typedef struct qmd_context qmd_context;
+
+/** How an engine is compiled. Initialize with qmd_engine_options_init(). */
+typedef struct qmd_engine_options {
+	uint32_t struct_size;
+	int32_t fuse; /**< 1 (default): bias, ReLU and 2x2 maxpool are fused into the convolution before them */
+} qmd_engine_options;
+
+/** Fill in defaults. @since 0.1 */
+QMD_API void qmd_engine_options_init(qmd_engine_options *options);
+
+/**
+ * Compile a quantized model.
+ *
+ * @param quantized  from qmd_quantize() at 8 bits; bound to pixels if frames are to be run. Copied
+ * @param options    NULL for the defaults
+ * @return QMD_OK; QMD_ERROR_STATE if the model is not quantized; QMD_ERROR_UNSUPPORTED for other widths than 8 bits;
+ *         QMD_ERROR_RANGE if a layer's int32 accumulator could overflow (the message names it)
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_engine_compile(const qmd_model *quantized, const qmd_engine_options *options,
+									  qmd_engine **engine);
+
+/** Save an engine; atomic. What is saved does not depend on the machine. @since 0.1 */
+QMD_API qmd_status qmd_engine_save(const qmd_engine *engine, const char *path);
+
+/**
+ * Load an engine and pack its weights for this machine's best kernels.
+ *
+ * The environment variable QMD_MAX_ISA (ref, avx2, avxvnni, avx512vnni) forbids better ones.
+ * @return QMD_OK; QMD_ERROR_IO; QMD_ERROR_FORMAT; QMD_ERROR_CORRUPT (the message names section and offset);
+ *         QMD_ERROR_VERSION
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_engine_load(const char *path, qmd_engine **engine);
+
+/** Give up one hold on an engine; NULL is allowed. @since 0.1 */
+QMD_API void qmd_engine_free(qmd_engine *engine);
+
+/** Number of classes. @since 0.1 */
+QMD_API size_t qmd_engine_n_classes(const qmd_engine *engine);
+
+/** Name of a class ("" if it has none), or NULL beyond the last; borrowed until the engine is freed. @since 0.1 */
+QMD_API const char *qmd_engine_class_name(const qmd_engine *engine, size_t index);
+
+/** The pixels of the engine, or NULL if it was compiled without; borrowed until the engine is freed. @since 0.1 */
+QMD_API const qmd_pixels *qmd_engine_pixels(const qmd_engine *engine);
+
+/** Number of atoms the engine looks at; 0 without pixels. @since 0.1 */
+QMD_API size_t qmd_engine_n_atoms(const qmd_engine *engine);
+
+/** One of these atoms, to be found in the host's list. QMD_ERROR_RANGE beyond the last. @since 0.1 */
+QMD_API qmd_status qmd_engine_atom(const qmd_engine *engine, size_t index, qmd_atom *atom);
+
+/**
+ * Find the engine's atoms in the host's list, by chain, residue number, insertion code, residue name and atom name.
+ *
+ * @param atoms         n_atoms atoms of the host; where no atom of the host has a chain, chains are not compared
+ * @param[out] indices  qmd_engine_n_atoms() indices into `atoms`, for qmd_frame.indices
+ * @return QMD_OK; QMD_ERROR_MATCH if one is missing or found twice (the message names it)
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_engine_match(const qmd_engine *engine, const qmd_atom *atoms, size_t n_atoms, uint32_t *indices);
+
+/** One step of an engine's plan. Texts are borrowed until the engine is freed. */
+typedef struct qmd_engine_layer {
+	uint32_t struct_size;
+	const char *name;   /**< source layers, joined by '+': "conv2d_1+conv2d_2+relu_1+maxpool_1" */
+	const char *op;     /**< "conv2d", "dense", "maxpool", "avgpool", "add", "softmax" */
+	const char *kernel; /**< the kernel that this machine runs: "conv_u8s8_avx512vnni", ... */
+	qmd_shape input, output;
+	uint64_t n_macs;       /**< of one image */
+	uint64_t weight_bytes; /**< packed */
+	float output_scale;    /**< real = scale * q; 0 where the output is float */
+} qmd_engine_layer;
+
+/** Number of steps of the plan. @since 0.1 */
+QMD_API size_t qmd_engine_n_layers(const qmd_engine *engine);
+
+/** One step of the plan. QMD_ERROR_RANGE beyond the last. @since 0.1 */
+QMD_API qmd_status qmd_engine_layer_info(const qmd_engine *engine, size_t index, qmd_engine_layer *layer);
+
+/** What the compiler's passes did, one line each; borrowed until the engine is freed. @since 0.1 */
+QMD_API const char *qmd_engine_passes(const qmd_engine *engine);
+
+/** How a context is made. Initialize with qmd_context_options_init(). */
+typedef struct qmd_context_options {
+	uint32_t struct_size;
+	uint32_t n_threads; /**< default 1; with more the context has a pool of its own, made anew after a fork */
+	uint32_t max_batch; /**< images computed at a time; any number may be run. Default 32 */
+	const char *device; /**< "cpu" (default, also NULL); "cuda" is QMD_ERROR_UNSUPPORTED in this build */
+	void *stream;       /**< CUDA stream; NULL on the CPU */
+} qmd_context_options;
+
+/** Fill in defaults. @since 0.1 */
+QMD_API void qmd_context_options_init(qmd_context_options *options);
+
+/** New context; `options` NULL for the defaults. @since 0.1 */
+QMD_API qmd_status qmd_context_create(const qmd_engine *engine, const qmd_context_options *options,
+									  qmd_context **context);
+
+/** Free a context; NULL is allowed. @since 0.1 */
+QMD_API void qmd_context_free(qmd_context *context);
+
+/**
+ * Frames to class probabilities.
+ *
+ * @param frames              n_frames frames
+ * @param[out] probabilities  n_frames * n_classes floats
+ * @return QMD_OK; QMD_ERROR_STATE if the engine has no pixels; the errors of qmd_pixels_run()
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_context_run(qmd_context *context, const qmd_frame *frames, size_t n_frames,
+								   float *probabilities);
+
+/** A named output and where it goes. */
+typedef struct qmd_output {
+	const char *name; /**< "logits" or "probabilities" */
+	float *data;      /**< n * qmd_engine_n_classes() floats */
+} qmd_output;
+
+/** Frames to the outputs that are asked for by name; as qmd_context_run(). @since 0.1 */
+QMD_API qmd_status qmd_context_run_outputs(qmd_context *context, const qmd_frame *frames, size_t n_frames,
+										   const qmd_output *outputs, size_t n_outputs);
+
+/**
+ * Images to the outputs that are asked for by name.
+ *
+ * @param images  n_images * h * w * c bytes of qmd_engine_image_type(), NHWC
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_context_run_images(qmd_context *context, const void *images, size_t n_images,
+										  const qmd_output *outputs, size_t n_outputs);
+
+/** Shape of the network's input. @since 0.1 */
+QMD_API qmd_shape qmd_engine_image_shape(const qmd_engine *engine);
+
+/** Type of the network's input: QMD_S8 or QMD_U8. @since 0.1 */
+QMD_API qmd_type qmd_engine_image_type(const qmd_engine *engine);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,154 @@
+/**
+ * @file model.h
+ * A network as a small graph of layers with FP32 weights.
+ */
+#ifndef QMD_MODEL_H
+#define QMD_MODEL_H
+
+#include <qmd/pixels.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** A graph of layers, its weights, and, once it is trained, the pixels it was trained on and the names of its classes.
+ * For one thread at a time while it changes; any number may read it. */
+typedef struct qmd_model qmd_model;
+
+/** Kind of a layer. Images are NHWC, weights of conv2d [filters][kh][kw][channels], of dense [units][inputs]. */
+typedef enum qmd_layer_kind {
+	QMD_LAYER_INPUT = 1,  /**< made by qmd_model_create() */
+	QMD_LAYER_CONV2D = 2, /**< cross-correlation + bias */
+	QMD_LAYER_DENSE = 3,  /**< W x + b on a flat input */
+	QMD_LAYER_RELU = 4,
+	QMD_LAYER_MAXPOOL = 5, /**< window `kernel`, step `stride`, no padding; what does not fill a window is dropped */
+	QMD_LAYER_AVGPOOL = 6, /**< as maxpool */
+	QMD_LAYER_GLOBAL_AVGPOOL = 7, /**< [h][w][c] to [1][1][c] */
+	QMD_LAYER_BATCHNORM = 8,      /**< per channel; running statistics are used for inference */
+	QMD_LAYER_DROPOUT = 9,        /**< inverted dropout: scaled by 1 / (1 - rate) in training, nothing in inference */
+	QMD_LAYER_ADD = 10,           /**< sum of two inputs of one shape */
+	QMD_LAYER_FLATTEN = 11,       /**< [h][w][c] to [h * w * c] */
+	QMD_LAYER_SOFTMAX = 12        /**< over classes; the last layer; its input are the logits */
+} qmd_layer_kind;
+
+/** Padding of a convolution. */
+typedef enum qmd_padding {
+	QMD_PADDING_VALID = 1,   /**< none */
+	QMD_PADDING_SAME = 2,    /**< output is ceil(input / stride); an odd pixel goes to bottom and right (TensorFlow) */
+	QMD_PADDING_EXPLICIT = 3 /**< `pad_*` say */
+} qmd_padding;
+
+/** The layer before: the default of `inputs`. */
+#define QMD_PREVIOUS (-1)
+
+/** One layer. Initialize with qmd_layer_init(); only what its kind uses is read. */
+typedef struct qmd_layer {
+	uint32_t struct_size;
+	int32_t kind;                /**< a qmd_layer_kind */
+	const char *name;            /**< unique, at most 63 bytes; NULL: made from kind and number ("conv2d_1"). Copied */
+	int32_t inputs[2];           /**< layers that feed it, as numbered by qmd_model_add(); the second for add only */
+	uint32_t units;              /**< conv2d: filters; dense: outputs */
+	uint32_t kernel_h, kernel_w; /**< conv2d, maxpool, avgpool; at least 1 */
+	uint32_t stride_h, stride_w; /**< conv2d, maxpool, avgpool; default 1, pools: the kernel */
+	int32_t padding;             /**< conv2d: a qmd_padding; default valid */
+	uint32_t pad_top, pad_left, pad_bottom,
+		pad_right;  /**< with QMD_PADDING_EXPLICIT; on reading a layer back: what is used */
+	float rate;     /**< dropout: share that is dropped, 0 <= rate < 1 */
+	float epsilon;  /**< batchnorm: default 1e-3 */
+	float momentum; /**< batchnorm: share of the old running statistics; default 0.99 */
+} qmd_layer;
+
+/** Fill in defaults for a kind. @since 0.1 */
+QMD_API void qmd_layer_init(qmd_layer *layer, int32_t kind);
+
+/** Height, width and channels; a flat vector is 1, 1, n. */
+typedef struct qmd_shape {
+	uint32_t h, w, c;
+} qmd_shape;
+
+/** New model with an input layer (number 0) and nothing else. Every extent is at least 1. @since 0.1 */
+QMD_API qmd_status qmd_model_create(qmd_shape input, qmd_model **model);
+
+/**
+ * A network by name, with weights drawn by seed.
+ *
+ * "icnnmd": conv 32 3x3 same - conv 32 3x3 valid - relu - maxpool 2 - dropout .25 - conv 64 3x3 same - relu - conv 64
+ * 3x3 valid - relu - maxpool 2 - dropout .25 - flatten - dense 512 - relu - dropout .5 - dense n_classes - softmax.
+ *
+ * @param input      at least 10 x 10 for "icnnmd"
+ * @param n_classes  at least 2
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_model_create_preset(const char *name, qmd_shape input, uint32_t n_classes, uint64_t seed,
+										   qmd_model **model);
+
+/**
+ * Add a layer.
+ *
+ * @param[out] id  its number, or NULL
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_SHAPE. The message names the layer, and the model is
+ * as before the call. QMD_ERROR_STATE after a softmax
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_model_add(qmd_model *model, const qmd_layer *layer, int32_t *id);
+
+/** Draw all weights anew: Glorot uniform, biases 0, from a counter-based generator. @since 0.1 */
+QMD_API qmd_status qmd_model_initialize(qmd_model *model, uint64_t seed);
+
+/** Free a model; NULL is allowed. @since 0.1 */
+QMD_API void qmd_model_free(qmd_model *model);
+
+/** Number of layers, the input included; 0 for NULL. @since 0.1 */
+QMD_API size_t qmd_model_n_layers(const qmd_model *model);
+
+/** A layer as it was defined, its name borrowed until the model is freed, and the shape of its output. @since 0.1 */
+QMD_API qmd_status qmd_model_layer(const qmd_model *model, size_t id, qmd_layer *layer, qmd_shape *output);
+
+/** Number of trainable parameters. @since 0.1 */
+QMD_API size_t qmd_model_n_parameters(const qmd_model *model);
+
+/** Multiplications of one forward pass of one image, of conv2d and dense. @since 0.1 */
+QMD_API uint64_t qmd_model_n_macs(const qmd_model *model);
+
+/** Number of outputs of the last layer, or 0. @since 0.1 */
+QMD_API size_t qmd_model_n_classes(const qmd_model *model);
+
+/** Name of a class, or NULL if it has none; borrowed until the model is freed. @since 0.1 */
+QMD_API const char *qmd_model_class_name(const qmd_model *model, size_t index);
+
+/**
+ * Read a layer's parameters.
+ *
+ * @param parameter   "weight", "bias"; of batchnorm "gamma", "beta", "mean", "variance"
+ * @param[in,out] n   in: room in `values`; out: their number
+ * @param[out] values or NULL to ask for the number
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_model_parameters(const qmd_model *model, const char *layer, const char *parameter, size_t *n,
+										float *values);
+
+/** Set a layer's parameters; n must be exactly their number, all finite. @since 0.1 */
+QMD_API qmd_status qmd_model_set_parameters(qmd_model *model, const char *layer, const char *parameter, size_t n,
+											const float *values);
+
+/** Tie the model to pixels (held, not copied) and to the names of its classes (copied), as qmd_train() does. The
+ * pixels' side must be the input's. @since 0.1 */
+QMD_API qmd_status qmd_model_bind(qmd_model *model, qmd_pixels *pixels, const char *const *class_names);
+
+/** The pixels the model is tied to, or NULL; borrowed until the model is freed. @since 0.1 */
+QMD_API const qmd_pixels *qmd_model_pixels(const qmd_model *model);
+
+/** 1 if the model carries quantization parameters (qmd_quantize()), else 0. @since 0.1 */
+QMD_API int qmd_model_is_quantized(const qmd_model *model);
+
+/** Save graph, weights, pixels, class names and quantization parameters; atomic. @since 0.1 */
+QMD_API qmd_status qmd_model_save(const qmd_model *model, const char *path);
+
+/** Load a model. @return QMD_OK; QMD_ERROR_IO; QMD_ERROR_FORMAT; QMD_ERROR_CORRUPT; QMD_ERROR_VERSION @since 0.1 */
+QMD_API qmd_status qmd_model_load(const char *path, qmd_model **model);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,99 @@
+/**
+ * @file train.h
+ * FP32 training and FP32 inference on the CPU, by oneDNN.
+ */
+#ifndef QMD_TRAIN_H
+#define QMD_TRAIN_H
+
+#include <qmd/model.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** How weights follow gradients. */
+typedef enum qmd_optimizer {
+	QMD_OPTIMIZER_ADAM = 1,   /**< Kingma and Ba 2015, with bias correction */
+	QMD_OPTIMIZER_RMSPROP = 2 /**< Hinton's lecture 6e: rho 0.9, no momentum */
+} qmd_optimizer;
+
+/** How a model is trained. Initialize with qmd_train_options_init(). */
+typedef struct qmd_train_options {
+	uint32_t struct_size;
+	int32_t optimizer;            /**< a qmd_optimizer; default Adam */
+	double learning_rate;         /**< default 3e-4 */
+	double beta1, beta2;          /**< Adam: 0.9, 0.999; RMSprop: beta2 is rho (set it to 0.9) */
+	double epsilon;               /**< default 1e-7 */
+	double weight_decay;          /**< decoupled (AdamW); default 0 */
+	uint32_t batch_size;          /**< default 16 */
+	uint32_t epochs;              /**< at most so many; default 30 */
+	uint32_t patience;            /**< stop after so many epochs without a lower training loss; 0 (default): never */
+	uint64_t seed;                /**< order of the frames and dropout masks; default 1 */
+	uint32_t n_threads;           /**< default 0: all that the process may use */
+	const char *checkpoint_path;  /**< saved after every checkpoint_interval epochs, and read at the start if it is
+									 there; or NULL */
+	uint32_t checkpoint_interval; /**< default 1 */
+	qmd_progress_fn progress;     /**< or NULL */
+	void *user;                   /**< handed to progress */
+} qmd_train_options;
+
+/** Fill in defaults. @since 0.1 */
+QMD_API void qmd_train_options_init(qmd_train_options *options);
+
+/**
+ * Train a model on the training frames of a split with cross-entropy, from the weights it has, and bind it to the
+ * pixels.
+ *
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE if the model does not fit the pixels or the number of states;
+ *         QMD_ERROR_CANCELLED; QMD_ERROR_RANGE if the loss stops being finite; the errors of qmd_dataset_read()
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_train(qmd_model *model, qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels,
+							 const qmd_train_options *options);
+
+/**
+ * Train on images from memory; as qmd_train(), without binding.
+ *
+ * @param images      n_images * h * w * c bytes, NHWC; borrowed for the call
+ * @param image_type  QMD_S8 (a step is 1/127) or QMD_U8 (a step is 1/255)
+ * @param labels      n_images classes, each below the number of classes
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_train_images(qmd_model *model, const void *images, qmd_type image_type, const uint32_t *labels,
+									size_t n_images, const qmd_train_options *options);
+
+/** FP32 inference of a model by oneDNN, with its buffers. For one thread at a time. Of a quantized model it computes
+ * the fake-quantized network: what the integers stand for, in floats. */
+typedef struct qmd_predictor qmd_predictor;
+
+/**
+ * New predictor for batches of exactly `batch_size` images at a time (a last batch is filled up).
+ *
+ * The weights are copied. @param n_threads 0 for all that the process may use @since 0.1
+ */
+QMD_API qmd_status qmd_predictor_create(const qmd_model *model, uint32_t batch_size, uint32_t n_threads,
+										qmd_predictor **predictor);
+
+/** Free a predictor; NULL is allowed. @since 0.1 */
+QMD_API void qmd_predictor_free(qmd_predictor *predictor);
+
+/**
+ * Images to logits and probabilities.
+ *
+ * @param images              n * h * w * c bytes of `image_type`, NHWC
+ * @param[out] logits         n * n_classes floats, or NULL
+ * @param[out] probabilities  n * n_classes floats, or NULL
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_predictor_run_images(qmd_predictor *predictor, const void *images, qmd_type image_type, size_t n,
+											float *logits, float *probabilities);
+
+/** Frames to logits and probabilities; the model must be bound to pixels. @since 0.1 */
+QMD_API qmd_status qmd_predictor_run(qmd_predictor *predictor, const qmd_frame *frames, size_t n, float *logits,
+									 float *probabilities);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

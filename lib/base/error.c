@@ -1,0 +1,86 @@
+#include "error.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#define LAST_ERROR_SIZE 1024
+
+static _Thread_local char last_error[LAST_ERROR_SIZE];
+
+const char *qmd_version(void) {
+	return QMD_VERSION_STRING;
+}
+
+const char *qmd_status_name(qmd_status status) {
+	switch (status) {
+#define STATUS_NAME(name, number, meaning)                                                                             \
+	case number:                                                                                                       \
+		return "QMD_" #name;
+		QMD_STATUS_LIST(STATUS_NAME)
+#undef STATUS_NAME
+	default:
+		return "QMD_ERROR_UNKNOWN";
+	}
+}
+
+const char *qmd_status_meaning(qmd_status status) {
+	switch (status) {
+#define STATUS_MEANING(name, number, meaning)                                                                          \
+	case number:                                                                                                       \
+		return meaning;
+		QMD_STATUS_LIST(STATUS_MEANING)
+#undef STATUS_MEANING
+	default:
+		return "unknown status";
+	}
+}
+
+const char *qmd_last_error(void) {
+	return last_error;
+}
+
+/* Texts can quote hostile files: control characters must not reach a terminal. */
+static void keep_one_printable_line(char *text) {
+	for (unsigned char *c = (unsigned char *)text; *c; c++)
+		if (*c < 0x20 || *c == 0x7f)
+			*c = '?';
+}
+
+qmd_status qmdi_fail(qmd_status status, const char *format, ...) {
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(last_error, sizeof last_error, format, arguments);
+	va_end(arguments);
+	keep_one_printable_line(last_error);
+	return status;
+}
+
+qmd_status qmdi_fail_within(qmd_status status, const char *format, ...) {
+	char cause[LAST_ERROR_SIZE], prefix[LAST_ERROR_SIZE];
+	va_list arguments;
+	va_start(arguments, format);
+	vsnprintf(prefix, sizeof prefix, format, arguments);
+	va_end(arguments);
+	memcpy(cause, last_error, sizeof cause);
+	size_t length = strlen(prefix);
+	if (length > sizeof last_error - 3)
+		length = sizeof last_error - 3;
+	memcpy(last_error, prefix, length);
+	memcpy(last_error + length, ": ", 2);
+	snprintf(last_error + length + 2, sizeof last_error - length - 2, "%s", cause);
+	keep_one_printable_line(last_error);
+	return status;
+}
+
+qmd_status qmdi_options_copy(void *defaults, size_t size, size_t smallest, const void *options, const char *what) {
+	if (!options)
+		return QMD_OK;
+	uint32_t given;
+	memcpy(&given, options, sizeof given);
+	if (given < smallest || given > size)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "%s: struct_size is %u, expected %zu to %zu (was %s_init() called?)", what,
+						 given, smallest, size, what);
+	memcpy(defaults, options, given);
+	return QMD_OK;
+}

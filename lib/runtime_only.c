@@ -1,0 +1,2 @@
+/* Filled in with the stages it stands in for. */
+#include <qmd.h>
