@@ -43,6 +43,7 @@ struct qmd_model {
 	size_t n_class_names;
 	uint32_t weight_bits, activation_bits; /* 0: not quantized */
 	int32_t image_type;                    /* QMD_S8 or QMD_U8 once quantized, else 0 */
+	char *passes; /* what the passes of quantization did, a line each, or NULL; copied, saved and freed with it */
 };
 
 /* A copy of everything; the pixels are held once more. */
