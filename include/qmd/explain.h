@@ -17,7 +17,7 @@ typedef struct qmd_explanation qmd_explanation;
 /** How residues are scored. Initialize with qmd_explain_options_init(). */
 typedef struct qmd_explain_options {
 	uint32_t struct_size;
-	uint32_t n_threads;       /**< default 1 */
+	uint32_t n_threads;       /**< default 1; 0 for all that the process may use */
 	qmd_progress_fn progress; /**< or NULL */
 	void *user;               /**< handed to progress */
 } qmd_explain_options;
@@ -25,7 +25,7 @@ typedef struct qmd_explain_options {
 /** Fill in defaults. @since 0.1 */
 QMD_API void qmd_explain_options_init(qmd_explain_options *options);
 
-/** One residue's score. */
+/** One residue's score. Set struct_size to sizeof(qmd_residue_score) before the call that fills it. */
 typedef struct qmd_residue_score {
 	uint32_t struct_size;
 	qmd_atom residue;      /**< its first atom: chain, number, insertion code and name */
