@@ -49,10 +49,10 @@ typedef struct qmd_layer {
 	int32_t inputs[2];           /**< layers that feed it, as numbered by qmd_model_add(); the second for add only */
 	uint32_t units;              /**< conv2d: filters; dense: outputs */
 	uint32_t kernel_h, kernel_w; /**< conv2d, maxpool, avgpool; at least 1 */
-	uint32_t stride_h, stride_w; /**< conv2d, maxpool, avgpool; default 1, pools: the kernel */
+	uint32_t stride_h, stride_w; /**< conv2d: default 1; maxpool, avgpool: default 0, which is the kernel */
 	int32_t padding;             /**< conv2d: a qmd_padding; default valid */
 	uint32_t pad_top, pad_left, pad_bottom,
-		pad_right;  /**< with QMD_PADDING_EXPLICIT; on reading a layer back: what is used */
+		pad_right;  /**< with QMD_PADDING_EXPLICIT, each below the kernel; on reading a layer back: what is used */
 	float rate;     /**< dropout: share that is dropped, 0 <= rate < 1 */
 	float epsilon;  /**< batchnorm: default 1e-3 */
 	float momentum; /**< batchnorm: share of the old running statistics; default 0.99 */
@@ -83,16 +83,17 @@ QMD_API qmd_status qmd_model_create_preset(const char *name, qmd_shape input, ui
 										   qmd_model **model);
 
 /**
- * Add a layer.
+ * Add a layer. Its weights are 0 until they are drawn or set.
  *
  * @param[out] id  its number, or NULL
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_SHAPE. The message names the layer, and the model is
- * as before the call. QMD_ERROR_STATE after a softmax
+ * as before the call. QMD_ERROR_STATE after a softmax, or once the model is bound or quantized
  * @since 0.1
  */
 QMD_API qmd_status qmd_model_add(qmd_model *model, const qmd_layer *layer, int32_t *id);
 
-/** Draw all weights anew: Glorot uniform, biases 0, from a counter-based generator. @since 0.1 */
+/** Draw all weights anew: Glorot uniform, biases 0, from a counter-based generator. QMD_ERROR_STATE if the model is
+ * quantized. @since 0.1 */
 QMD_API qmd_status qmd_model_initialize(qmd_model *model, uint64_t seed);
 
 /** Free a model; NULL is allowed. @since 0.1 */
@@ -101,7 +102,15 @@ QMD_API void qmd_model_free(qmd_model *model);
 /** Number of layers, the input included; 0 for NULL. @since 0.1 */
 QMD_API size_t qmd_model_n_layers(const qmd_model *model);
 
-/** A layer as it was defined, its name borrowed until the model is freed, and the shape of its output. @since 0.1 */
+/**
+ * A layer as it is used: inputs, strides and padding resolved, what its kind does not use 0 (inputs: -1).
+ *
+ * @param[in,out] layer  in: struct_size (qmd_layer_init() sets it); out: the layer, its name borrowed until the model
+ * is freed; or NULL
+ * @param[out] output    shape of its output, or NULL
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE beyond the last
+ * @since 0.1
+ */
 QMD_API qmd_status qmd_model_layer(const qmd_model *model, size_t id, qmd_layer *layer, qmd_shape *output);
 
 /** Number of trainable parameters. @since 0.1 */
@@ -127,12 +136,13 @@ QMD_API const char *qmd_model_class_name(const qmd_model *model, size_t index);
 QMD_API qmd_status qmd_model_parameters(const qmd_model *model, const char *layer, const char *parameter, size_t *n,
 										float *values);
 
-/** Set a layer's parameters; n must be exactly their number, all finite. @since 0.1 */
+/** Set a layer's parameters; n must be exactly their number, all finite, variances not negative. QMD_ERROR_STATE if the
+ * model is quantized. @since 0.1 */
 QMD_API qmd_status qmd_model_set_parameters(qmd_model *model, const char *layer, const char *parameter, size_t n,
 											const float *values);
 
 /** Tie the model to pixels (held, not copied) and to the names of its classes (copied), as qmd_train() does. The
- * pixels' side must be the input's. @since 0.1 */
+ * pixels' side must be the input's. `class_names` are qmd_model_n_classes() texts, none empty, or NULL. @since 0.1 */
 QMD_API qmd_status qmd_model_bind(qmd_model *model, qmd_pixels *pixels, const char *const *class_names);
 
 /** The pixels the model is tied to, or NULL; borrowed until the model is freed. @since 0.1 */

@@ -84,3 +84,14 @@ qmd_status qmdi_options_copy(void *defaults, size_t size, size_t smallest, const
 	memcpy(defaults, options, given);
 	return QMD_OK;
 }
+
+qmd_status qmdi_struct_give(void *out, const void *ours, size_t size, size_t smallest, const char *what) {
+	uint32_t room;
+	memcpy(&room, out, sizeof room);
+	if (room < smallest)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "%s: struct_size is %u, expected at least %zu (was it set?)", what, room,
+						 smallest);
+	memcpy(out, ours, room < size ? room : size);
+	memcpy(out, &room, sizeof room);
+	return QMD_OK;
+}

@@ -31,4 +31,10 @@ __attribute__((format(printf, 2, 3))) qmd_status qmdi_fail_within(qmd_status sta
  */
 qmd_status qmdi_options_copy(void *defaults, size_t size, size_t smallest, const void *options, const char *what);
 
+/*
+ * The way out: fill a caller's struct from ours (`size` bytes, struct_size included), as far as the caller's
+ * struct_size, which must be set, says that it reaches. A newer caller's further fields are left alone.
+ */
+qmd_status qmdi_struct_give(void *out, const void *ours, size_t size, size_t smallest, const char *what);
+
 #endif

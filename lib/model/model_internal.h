@@ -7,6 +7,11 @@
 #define QMDI_LAYER_NAME_SIZE 64
 #define QMDI_MAX_PARAMETERS 4
 
+/* Limits of every graph, whether it comes from the API or from a file: products of extents fit into int32. */
+#define QMDI_MAX_LAYERS 1024
+#define QMDI_MAX_ELEMENTS 0x7fffffffu           /* of one image's tensor, and of one layer's parameter */
+#define QMDI_MAX_LAYER_MACS (UINT64_C(1) << 52) /* of one image, so that their sum cannot overflow */
+
 /* Index of a parameter in qmdi_layer.parameters. */
 enum {
 	QMDI_WEIGHT = 0,
@@ -18,9 +23,10 @@ enum {
 };
 
 typedef struct qmdi_layer {
-	qmd_layer definition; /* name points to `name`; inputs are layer numbers; strides and pad_* are what is used */
-	char name[QMDI_LAYER_NAME_SIZE];
-	qmd_shape input; /* of its (first) input */
+	qmd_layer definition; /* name points to `name`; inputs are layer numbers, -1 for one that its kind does not have;
+							 strides and pad_* are what is used; fields that its kind does not use are 0 */
+	char *name;           /* owned, where it is until the model is freed */
+	qmd_shape input;      /* of its (first) input */
 	qmd_shape output;
 	float *parameters[QMDI_MAX_PARAMETERS]; /* weights of conv2d [units][kh][kw][c], of dense [units][inputs] */
 	size_t n_parameters[QMDI_MAX_PARAMETERS];
@@ -45,6 +51,16 @@ struct qmd_model {
 	int32_t image_type;                    /* QMD_S8 or QMD_U8 once quantized, else 0 */
 	char *passes; /* what the passes of quantization did, a line each, or NULL; copied, saved and freed with it */
 };
+
+/* qmd_model_add() with a bound on the number of the layer's parameters, checked before they are allocated: what a file
+ * can still hold. */
+qmd_status qmdi_model_add_within(qmd_model *model, const qmd_layer *layer, size_t most_parameters, int32_t *id);
+
+/* "conv2d", "dense", ...; NULL for a number that is no kind. Static text. */
+const char *qmdi_layer_kind_name(int32_t kind);
+
+/* The name of a layer's parameter, "weight" or "variance"; NULL where it has none of that index. Static text. */
+const char *qmdi_parameter_name(const qmdi_layer *layer, size_t parameter);
 
 /* A copy of everything; the pixels are held once more. */
 qmd_status qmdi_model_copy(const qmd_model *model, qmd_model **copy);
