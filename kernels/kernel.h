@@ -24,8 +24,18 @@ typedef enum qmdi_op {
 	QMDI_OP_ADD = 5
 } qmdi_op;
 
-/* What a CPU can do; a better one can do all that those before it can. */
+/*
+ * What a CPU can do; a better one can do all that those before it can. AVXVNNI is VNNI on 256-bit vectors, in whichever
+ * encoding the machine has: VEX (AVX-VNNI) or EVEX (AVX512-VNNI with AVX512-VL).
+ */
 typedef enum qmdi_isa { QMDI_ISA_REF = 0, QMDI_ISA_AVX2 = 1, QMDI_ISA_AVXVNNI = 2, QMDI_ISA_AVX512VNNI = 3 } qmdi_isa;
+
+/* Instructions of a machine, a bit each, as far as its operating system saves their registers. */
+typedef enum qmdi_cpu_feature {
+	QMDI_CPU_AVX2 = 1,
+	QMDI_CPU_AVXVNNI = 2,   /* with VEX encoding; AVX2 too */
+	QMDI_CPU_AVX512VNNI = 4 /* AVX512-F, BW, VL, DQ and VNNI; AVX2 too */
+} qmdi_cpu_feature;
 
 /* Range of an input's numbers, a bit each so that a row of the table can name several. */
 typedef enum qmdi_operand {
@@ -37,7 +47,12 @@ typedef enum qmdi_operand {
 /* How many scales the weights have. */
 typedef enum qmdi_granularity { QMDI_PER_TENSOR = 1, QMDI_PER_CHANNEL = 2 } qmdi_granularity;
 
-/* One step of a plan. Output extents are those that run() writes: after the fused pool. */
+/*
+ * One step of a plan, computed as docs/numerics.md says; a float_output of avgpool is the mean of the real numbers, of
+ * add their sum. A maxpool passes numbers on as they are: its output is of the input's operand. Where both inputs of an
+ * add differ, S7 may be called S8. Output extents are those that run() writes: after the fused
+ * pool.
+ */
 typedef struct qmdi_kernel_shape {
 	qmdi_op op;
 	qmdi_operand operand;
@@ -49,7 +64,8 @@ typedef struct qmdi_kernel_shape {
 	int32_t low;   /* clamp of the requantized output: [low, 127]; 0 (ReLU) or -128 */
 	int32_t
 		float_output; /* conv2d and dense: 1 writes float32(acc) * multiplier, no clamp, pool 1; also avgpool and add */
-	float scale_a, scale_b, scale_out; /* avgpool: of input (a) and output; add: of both inputs and output */
+	float scale_a, scale_b, scale_out; /* avgpool: of input (a) and output; add: of both inputs and output; those that
+										  are used are between 2^-60 and 2^60 */
 } qmdi_kernel_shape;
 
 /* Weights as every machine stores them. */
@@ -66,7 +82,8 @@ typedef struct qmdi_view {
 	size_t row_stride, image_stride;
 } qmdi_view;
 
-/* One run of a step. What is written is the output's inside, never its halo. */
+/* One run of a step, in the default floating-point environment. What is written is the output's inside, never its halo.
+ */
 typedef struct qmdi_kernel_call {
 	const qmdi_kernel_shape *shape;
 	const void *packed; /* from pack(); NULL where packed_size() is 0 */
@@ -76,10 +93,11 @@ typedef struct qmdi_kernel_call {
 } qmdi_kernel_call;
 
 typedef struct qmdi_kernel {
-	const char *name; /* <op>_<input><weights>_<isa>: "conv_u8s8_avx512vnni" */
+	const char *name; /* <op>_<input><weights>_<isa>: "conv_x8s8_avx512vnni" (x8: u8 and s8), and that of its file */
 	qmdi_op op;
 	const char *device; /* "cpu" */
 	qmdi_isa isa;
+	uint32_t features; /* qmdi_cpu_feature bits that the machine must have */
 	uint32_t operands; /* qmdi_operand bits */
 	qmdi_granularity granularity;
 	int (*supports)(const qmdi_kernel_shape *shape); /* op and operand have been checked */
@@ -91,14 +109,22 @@ typedef struct qmdi_kernel {
 	void (*run)(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks);
 } qmdi_kernel;
 
-/* The table: the best first, the reference last. */
-const qmdi_kernel *qmdi_kernels(size_t *n);
+/* The table, n rows: for each op the best first, the reference last. */
+const qmdi_kernel *const *qmdi_kernels(size_t *n);
 
-/* The best row for a shape that needs no better machine than `isa`; NULL if not even the reference supports it. */
+/* 1 if this machine can run a row. */
+int qmdi_kernel_runs_here(const qmdi_kernel *kernel);
+
+/* 1 if the fields of a shape are in range and agree with each other, and the row supports it. */
+int qmdi_kernel_supports(const qmdi_kernel *kernel, const qmdi_kernel_shape *shape);
+
+/* The best row for a shape that needs no better machine than `isa`, nor than this one; NULL if not even the reference
+ * supports it. */
 const qmdi_kernel *qmdi_kernel_choose(const qmdi_kernel_shape *shape, qmdi_isa isa);
 
-/* What this machine can do, and that limited by QMD_MAX_ISA (ref, avx2, avxvnni, avx512vnni; another text forbids
- * nothing). */
+/* What this machine can do, as bits and as a level, and the level limited by QMD_MAX_ISA (ref, avx2, avxvnni,
+ * avx512vnni; another text forbids nothing). */
+uint32_t qmdi_machine_features(void); /* qmdi_cpu_feature bits */
 qmdi_isa qmdi_machine_isa(void);
 qmdi_isa qmdi_allowed_isa(void);
 const char *qmdi_isa_name(qmdi_isa isa);

@@ -1,0 +1,48 @@
+/*
+ * add_x8_ref: the sum of two tensors with scales of their own, in float32 with each operation rounded.
+ *
+ *     output = round(clamp(a * (scale_a/scale_out) + b * (scale_b/scale_out), low, 127)), ties to even
+ *              or with float_output a * scale_a + b * scale_b
+ *
+ * A task is one output row.
+ */
+#include "reference.h"
+#include "../rows.h"
+
+static void add_row(const qmdi_kernel_call *call, size_t image, size_t y) {
+	const qmdi_kernel_shape *shape = call->shape;
+	const float scale_out = shape->float_output ? 1.0f : shape->scale_out;
+	const float factor_a = shape->scale_a / scale_out, factor_b = shape->scale_b / scale_out;
+	const uint8_t *a = qmdi_ref_pixel(&call->inputs[0], image, (ptrdiff_t)y, 0, shape->in_c);
+	const uint8_t *b = qmdi_ref_pixel(&call->inputs[1], image, (ptrdiff_t)y, 0, shape->in_c);
+	uint8_t *output = qmdi_ref_pixel(&call->output, image, (ptrdiff_t)y, 0, 0);
+	for (size_t i = 0; i < (size_t)shape->out_w * shape->out_c; ++i) {
+		const float scaled_a = (float)qmdi_ref_number(a + i, shape->operand) * factor_a;
+		const float scaled_b = (float)qmdi_ref_number(b + i, shape->operand) * factor_b;
+		if (shape->float_output) {
+			((float *)output)[i] = scaled_a + scaled_b;
+		} else {
+			((int8_t *)output)[i] = qmdi_ref_round(scaled_a + scaled_b, shape->low);
+		}
+	}
+}
+
+static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
+	for (size_t task = first_task; task < first_task + n_tasks; ++task) {
+		add_row(call, task / call->shape->out_h, task % call->shape->out_h);
+	}
+}
+
+const qmdi_kernel qmdi_add_x8_ref = {
+	.name = "add_x8_ref",
+	.op = QMDI_OP_ADD,
+	.device = "cpu",
+	.isa = QMDI_ISA_REF,
+	.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,
+	.granularity = QMDI_PER_TENSOR,
+	.supports = qmdi_any_shape,
+	.packed_size = qmdi_nothing_packed,
+	.pack = qmdi_pack_nothing,
+	.n_tasks = qmdi_ref_row_tasks,
+	.run = run,
+};

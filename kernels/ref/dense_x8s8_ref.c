@@ -1,0 +1,69 @@
+/*
+ * dense_x8s8_ref: a matrix times vectors of bytes, the definition of what every dense kernel gives.
+ *
+ *     acc[n][c] = bias[c] + sum over k of input[n][k] * weights[c][k]                               int32
+ *     output    = round(clamp(float32(acc) * m[c], low, 127)), ties to even                         int8
+ *                 or with float_output float32(acc) * m[c]                                          float
+ *
+ * Exact while |acc| < 2^31, which whoever makes the shape has checked. A task is one channel of all vectors.
+ *
+ * Packed: int32 bias[out_c] | float m[out_c] | int8 weights[out_c][in_c].
+ */
+#include <string.h>
+
+#include "reference.h"
+#include "../rows.h"
+
+static size_t packed_size(const qmdi_kernel_shape *shape) {
+	return shape->out_c * (sizeof(int32_t) + sizeof(float) + shape->in_c);
+}
+
+static void pack(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, void *packed) {
+	int32_t *bias = packed;
+	float *multipliers = (float *)(bias + shape->out_c);
+	memcpy(bias, weights->bias, shape->out_c * sizeof *bias);
+	memcpy(multipliers, weights->multipliers, shape->out_c * sizeof *multipliers);
+	memcpy(multipliers + shape->out_c, weights->weights, (size_t)shape->out_c * shape->in_c);
+}
+
+static size_t n_tasks(const qmdi_kernel_shape *shape, size_t n_images) {
+	(void)n_images;
+	return shape->out_c;
+}
+
+static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
+	const qmdi_kernel_shape *shape = call->shape;
+	const int32_t *bias = call->packed;
+	const float *multipliers = (const float *)(bias + shape->out_c);
+	const int8_t *weights = (const int8_t *)(multipliers + shape->out_c);
+	for (size_t channel = first_task; channel < first_task + n_tasks; ++channel) {
+		for (size_t image = 0; image < call->n_images; ++image) {
+			const uint8_t *input = qmdi_ref_pixel(&call->inputs[0], image, 0, 0, shape->in_c);
+			int32_t sum = bias[channel];
+			for (size_t k = 0; k < shape->in_c; ++k) {
+				sum += qmdi_ref_number(input + k, shape->operand) * weights[channel * shape->in_c + k];
+			}
+			const float value = (float)sum * multipliers[channel];
+			uint8_t *output = qmdi_ref_pixel(&call->output, image, 0, 0, 0);
+			if (shape->float_output) {
+				((float *)output)[channel] = value;
+			} else {
+				((int8_t *)output)[channel] = qmdi_ref_round(value, shape->low);
+			}
+		}
+	}
+}
+
+const qmdi_kernel qmdi_dense_x8s8_ref = {
+	.name = "dense_x8s8_ref",
+	.op = QMDI_OP_DENSE,
+	.device = "cpu",
+	.isa = QMDI_ISA_REF,
+	.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,
+	.granularity = QMDI_PER_CHANNEL,
+	.supports = qmdi_any_shape,
+	.packed_size = packed_size,
+	.pack = pack,
+	.n_tasks = n_tasks,
+	.run = run,
+};
