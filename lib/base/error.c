@@ -40,8 +40,7 @@ const char *qmd_last_error(void) {
 	return last_error;
 }
 
-/* Texts can quote hostile files: control characters must not reach a terminal. */
-static void keep_one_printable_line(char *text) {
+void qmdi_keep_one_line(char *text) {
 	for (unsigned char *c = (unsigned char *)text; *c; c++)
 		if (*c < 0x20 || *c == 0x7f)
 			*c = '?';
@@ -52,7 +51,7 @@ qmd_status qmdi_fail(qmd_status status, const char *format, ...) {
 	va_start(arguments, format);
 	vsnprintf(last_error, sizeof last_error, format, arguments);
 	va_end(arguments);
-	keep_one_printable_line(last_error);
+	qmdi_keep_one_line(last_error);
 	return status;
 }
 
@@ -63,13 +62,8 @@ qmd_status qmdi_fail_within(qmd_status status, const char *format, ...) {
 	vsnprintf(prefix, sizeof prefix, format, arguments);
 	va_end(arguments);
 	memcpy(cause, last_error, sizeof cause);
-	size_t length = strlen(prefix);
-	if (length > sizeof last_error - 3)
-		length = sizeof last_error - 3;
-	memcpy(last_error, prefix, length);
-	memcpy(last_error + length, ": ", 2);
-	snprintf(last_error + length + 2, sizeof last_error - length - 2, "%s", cause);
-	keep_one_printable_line(last_error);
+	snprintf(last_error, sizeof last_error, "%s: %s", prefix, cause);
+	qmdi_keep_one_line(last_error);
 	return status;
 }
 

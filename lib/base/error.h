@@ -10,6 +10,9 @@ __attribute__((format(printf, 2, 3))) qmd_status qmdi_fail(qmd_status status, co
 /* As qmdi_fail(), with "prefix: " put before the text of the last error, whose status is kept. */
 __attribute__((format(printf, 2, 3))) qmd_status qmdi_fail_within(qmd_status status, const char *format, ...);
 
+/* Replace control characters: texts can quote hostile files, and a terminal may obey them. */
+void qmdi_keep_one_line(char *text);
+
 /* Return from the calling function if `call` fails. */
 #define QMDI_TRY(call)                                                                                                 \
 	do {                                                                                                               \

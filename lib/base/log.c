@@ -28,6 +28,7 @@ void qmdi_log(qmd_log_level level, const char *format, ...) {
 	va_start(arguments, format);
 	vsnprintf(line, sizeof line, format, arguments);
 	va_end(arguments);
+	qmdi_keep_one_line(line);
 	log(user, level, line);
 }
 
