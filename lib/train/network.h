@@ -1,22 +1,29 @@
 /*
  * A model set up for oneDNN: forward and backward passes of batches of a fixed size. It borrows the model and reads its
  * parameters at every forward pass, so an optimizer that changes them in place is seen at once. In a quantized model
- * (weight_scales, activation_scale set) both passes go through fake-quant (fake_quant.h).
+ * (weight_scales, activation_scale set) both passes go through fake-quant (fake_quant.h); a training pass at more than
+ * QMDI_LSQ_BITS first sets weight_scales by max-abs. The scale of a layer's input, by which its bias is rounded, is the
+ * activation_scale of that very layer, so a carried scale must be changed in all layers that carry it.
  */
 #ifndef QMD_LIB_NETWORK_H
 #define QMD_LIB_NETWORK_H
 
 #include "model/model_internal.h"
 
+#define QMDI_NETWORK_MAX_THREADS 1024
+
+/* Widths of so many bits and below: scales are trained by LSQ. Above, weight scales are the weights' max-abs. */
+#define QMDI_LSQ_BITS 4
+
 typedef struct qmdi_network qmdi_network;
 
 typedef enum qmdi_pass {
 	QMDI_INFERENCE = 0, /* dropout passes on, batchnorm uses running statistics */
-	QMDI_TRAINING = 1   /* dropout drops, batchnorm uses and updates statistics of the batch */
+	QMDI_TRAINING = 1   /* dropout drops, batchnorm uses and updates statistics of the batch, filling images included */
 } qmdi_pass;
 
-/* `backward`: 1 also makes what qmdi_network_backward() needs. The model must outlive the network. n_threads at
- * least 1. */
+/* `backward`: 1 also makes what qmdi_network_backward() needs. The model must outlive the network, and its graph must
+ * stay as it is; its parameters, scales and bits may change between passes. */
 qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_threads, int backward,
 							   qmdi_network **network);
 void qmdi_network_free(qmdi_network *network);
@@ -45,8 +52,9 @@ qmd_status qmdi_network_backward(qmdi_network *network, const uint32_t *labels, 
 /* Gradient of a layer's parameter in the model's own order and number; NULL for one that is not trained. */
 const float *qmdi_network_gradient(const qmdi_network *network, size_t layer, size_t parameter);
 
-/* LSQ (Esser et al. 2020), for widths of 4 bits and below: gradients of a layer's scales. `weight`: [units], or NULL;
- * `activation`: of the layer's activation_scale, 0 if it has none of its own. */
+/* LSQ (Esser et al. 2020), for widths of QMDI_LSQ_BITS and below: gradients of a layer's scales. `weight`: [units], or
+ * NULL; `activation`: of the layer's activation_scale, 0 where the layer does not round its output itself (in conv2d -
+ * relu it is the relu that rounds). */
 void qmdi_network_scale_gradients(const qmdi_network *network, size_t layer, const float **weight, float *activation);
 
 #endif

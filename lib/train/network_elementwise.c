@@ -1,0 +1,164 @@
+/* Layers that compute element by element: relu, dropout, add, flatten; and softmax. */
+#include "network_internal.h"
+
+#include <math.h>
+#include <string.h>
+
+#include "base/random.h"
+
+/* ---- relu ---- */
+
+/* NaN passes, so that a training that diverges shows in the loss. */
+static qmd_status relu_forward(qmdi_network *network, qmdi_node *node) {
+	(void)network;
+	const float *in = node->inputs[0]->output;
+	float *out = node->buffer;
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < node->n; i++)
+		out[i] = in[i] < 0.0f ? 0.0f : in[i];
+	node->output = out;
+	return QMD_OK;
+}
+
+static qmd_status relu_backward(qmdi_network *network, qmdi_node *node, float *d_input) {
+	(void)network;
+	const float *out = node->buffer, *d_out = node->gradient;
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < node->n; i++)
+		d_input[i] = out[i] > 0.0f ? d_out[i] : 0.0f;
+	return QMD_OK;
+}
+
+const qmdi_node_kind qmdi_relu_node = {.forward = relu_forward, .backward_input = relu_backward};
+
+/* ---- dropout ---- */
+
+/* One stream of random numbers for each step and layer; the top bit keeps them from those of other uses of a seed. */
+#define DROPOUT_STREAM (UINT64_C(1) << 63)
+#define LAYER_BITS 16
+_Static_assert(QMDI_MAX_LAYERS <= 1 << LAYER_BITS, "a layer's number has a place of its own in a stream's");
+
+typedef struct dropout {
+	unsigned char *is_kept; /* of the last training pass */
+} dropout;
+
+static qmd_status dropout_create(qmdi_network *network, qmdi_node *node) {
+	(void)network;
+	dropout *d = node->state = qmdi_zeroed(1, sizeof *d);
+	if (!d || !(d->is_kept = qmdi_aligned(node->n, 1)))
+		return QMD_ERROR_MEMORY;
+	return QMD_OK;
+}
+
+static void dropout_destroy(qmdi_node *node) {
+	dropout *d = node->state;
+	qmdi_release_aligned(d->is_kept);
+	qmdi_release(d);
+}
+
+/* Bits of the mask: element i is dropped where the upper 24 bits of its word, as a number in [0, 1), are below the
+ * rate. Words come four to a counter. */
+static void draw_mask(const qmdi_network *network, const qmdi_node *node, unsigned char *is_kept) {
+	const uint64_t stream = DROPOUT_STREAM | network->step << LAYER_BITS | node->index;
+	const float rate = node->layer->definition.rate;
+	const size_t n_fours = (node->n + 3) / 4;
+#pragma omp parallel for schedule(static)
+	for (size_t four = 0; four < n_fours; four++) {
+		uint32_t words[4];
+		qmdi_random4(network->seed, stream, four, words);
+		for (size_t i = 0; i < 4 && 4 * four + i < node->n; i++)
+			is_kept[4 * four + i] = (float)(words[i] >> 8) * 0x1p-24f >= rate;
+	}
+}
+
+/* out = in / (1 - rate) where kept, else 0: forward and backward are the same. */
+static void drop(const qmdi_node *node, const float *in, float *out) {
+	const dropout *d = node->state;
+	const float factor = 1.0f / (1.0f - node->layer->definition.rate);
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < node->n; i++)
+		out[i] = d->is_kept[i] ? in[i] * factor : 0.0f;
+}
+
+static qmd_status dropout_forward(qmdi_network *network, qmdi_node *node) {
+	const dropout *d = node->state;
+	const float *in = node->inputs[0]->output;
+	if (network->pass == QMDI_TRAINING) {
+		draw_mask(network, node, d->is_kept);
+		drop(node, in, node->buffer);
+	}
+	node->output = network->pass == QMDI_TRAINING ? node->buffer : node->inputs[0]->output;
+	return QMD_OK;
+}
+
+static qmd_status dropout_backward(qmdi_network *network, qmdi_node *node, float *d_input) {
+	(void)network;
+	drop(node, node->gradient, d_input);
+	return QMD_OK;
+}
+
+const qmdi_node_kind qmdi_dropout_node = {
+	.create = dropout_create,
+	.destroy = dropout_destroy,
+	.forward = dropout_forward,
+	.backward_input = dropout_backward,
+};
+
+/* ---- add ---- */
+
+static qmd_status add_forward(qmdi_network *network, qmdi_node *node) {
+	(void)network;
+	const float *a = node->inputs[0]->output, *b = node->inputs[1]->output;
+	float *out = node->buffer;
+#pragma omp parallel for schedule(static)
+	for (size_t i = 0; i < node->n; i++)
+		out[i] = a[i] + b[i];
+	node->output = out;
+	return QMD_OK;
+}
+
+/* The gradient of what passes values on as they are. */
+static qmd_status pass_on_backward(qmdi_network *network, qmdi_node *node, float *d_input) {
+	(void)network;
+	memcpy(d_input, node->gradient, node->n * sizeof *d_input);
+	return QMD_OK;
+}
+
+const qmdi_node_kind qmdi_add_node = {.forward = add_forward, .backward_input = pass_on_backward};
+
+/* ---- flatten: NHWC floats of an image are a vector as they lie ---- */
+
+static qmd_status flatten_forward(qmdi_network *network, qmdi_node *node) {
+	(void)network;
+	node->output = node->inputs[0]->output;
+	return QMD_OK;
+}
+
+const qmdi_node_kind qmdi_flatten_node = {
+	.forward = flatten_forward,
+	.backward_input = pass_on_backward,
+	.has_no_buffer = 1,
+};
+
+/* ---- softmax: probabilities. The way back begins at its input, the logits. ---- */
+
+static void softmax(const float *logits, size_t n, float *probabilities) {
+	float largest = logits[0];
+	for (size_t c = 1; c < n; c++)
+		largest = logits[c] > largest ? logits[c] : largest;
+	double sum = 0.0;
+	for (size_t c = 0; c < n; c++)
+		sum += exp((double)logits[c] - (double)largest);
+	for (size_t c = 0; c < n; c++)
+		probabilities[c] = (float)(exp((double)logits[c] - (double)largest) / sum);
+}
+
+static qmd_status softmax_forward(qmdi_network *network, qmdi_node *node) {
+	const size_t n = node->image_size;
+	for (size_t image = 0; image < network->batch_size; image++)
+		softmax(node->inputs[0]->output + image * n, n, node->buffer + image * n);
+	node->output = node->buffer;
+	return QMD_OK;
+}
+
+const qmdi_node_kind qmdi_softmax_node = {.forward = softmax_forward};
