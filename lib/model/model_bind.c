@@ -4,14 +4,14 @@
 #include "base/memory.h"
 #include "pixels/pixels_internal.h"
 
-static void release_texts(char **texts, size_t n) {
+void qmdi_release_texts(char **texts, size_t n) {
 	for (size_t i = 0; texts && i < n; i++)
 		qmdi_release(texts[i]);
 	qmdi_release(texts);
 }
 
 void qmdi_model_release_class_names(qmd_model *model) {
-	release_texts(model->class_names, model->n_class_names);
+	qmdi_release_texts(model->class_names, model->n_class_names);
 	model->class_names = NULL;
 	model->n_class_names = 0;
 }
@@ -52,7 +52,7 @@ qmd_status qmd_model_bind(qmd_model *model, qmd_pixels *pixels, const char *cons
 	if (n > 0) {
 		const qmd_status status = copy_texts(class_names, n, &copy);
 		if (status != QMD_OK) {
-			release_texts(copy, n);
+			qmdi_release_texts(copy, n);
 			return status;
 		}
 	}

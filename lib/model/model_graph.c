@@ -133,6 +133,9 @@ static qmd_status resolve_inputs(const qmd_model *model, const qmd_layer *given,
 	QMDI_TRY(resolve_input(model, layer->name, given->inputs[0], &inputs[0]));
 	layer->input = model->layers[inputs[0]].output;
 	inputs[1] = QMD_PREVIOUS;
+	if (given->kind == QMD_LAYER_SOFTMAX && inputs[0] != (int32_t)model->n_layers - 1)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "layer '%s': its input is layer %d, expected the last, %zu", layer->name,
+						 inputs[0], model->n_layers - 1);
 	if (given->kind != QMD_LAYER_ADD)
 		return QMD_OK;
 	QMDI_TRY(resolve_input(model, layer->name, given->inputs[1], &inputs[1]));

@@ -19,6 +19,12 @@ void qmdi_layer_reset_parameters(qmdi_layer *layer);
 /* QMD_ERROR_RANGE unless all of one parameter are finite, and variances not negative. */
 qmd_status qmdi_layer_check_parameter(const qmdi_layer *layer, size_t index, const float *values);
 
+/* What must hold of a quantized model that is saved or was loaded: widths, image type and every scale. */
+qmd_status qmdi_model_check_quantization(const qmd_model *model);
+
+/* Free n texts and their array; NULL is allowed, for a text too. */
+void qmdi_release_texts(char **texts, size_t n);
+
 /* Forget the names of the classes. */
 void qmdi_model_release_class_names(qmd_model *model);
 
