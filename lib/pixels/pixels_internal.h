@@ -7,10 +7,13 @@
 #include <stdatomic.h>
 
 #include "base/bytes.h"
+#include "pixels/superpose.h"
 
 #define QMDI_PIXEL_CHANNELS 3
-/* Coordinates are rounded to this fraction of an angstrom before they are summed in integers. */
+/* Coordinates are rounded to this fraction of an angstrom before anything is computed from them. */
 #define QMDI_PIXELS_FRACTION 0x1p-13
+/* A displacement stays below 2^12 angstrom and hence 2^30 steps of this many angstrom: it is rounded to an int32_t. */
+#define QMDI_MIN_STEP 0x1p-18
 
 struct qmd_pixels {
 	atomic_size_t n_holds;
@@ -22,13 +25,41 @@ struct qmd_pixels {
 	float *reference;    /* n_atoms * 3, in angstrom: what frames are superposed on */
 	float *steps;        /* displacement: n_atoms, angstrom that one step of 1/127 stands for; else NULL */
 	uint8_t *background; /* icnnmd: side * side * 3, the mean image; else NULL */
+
+	/* What follows is derived by qmdi_pixels_prepare(). */
+	float *planes; /* the reference as x, y and z planes of n_atoms */
+	int32_t *grid; /* the anchors' planes */
+	qmdi_anchors anchors;
+	double centre[3]; /* of the reference's superposed atoms, in angstrom */
 };
+
+/* New pixels, held once, with room for n_atoms atoms, n_superposed indices and what their kind needs, all zeros.
+ * QMD_ERROR_RANGE for numbers that cannot be. */
+qmd_status qmdi_pixels_allocate(int32_t kind, size_t n_atoms, size_t n_superposed, qmd_pixels **pixels);
+
+/* Derive what rendering needs; again after each change of the reference. QMD_ERROR_RANGE if the reference is not finite
+ * or too large. */
+qmd_status qmdi_pixels_prepare(qmd_pixels *pixels);
 
 /* Hold pixels once more; the other end is qmd_pixels_free(). */
 qmd_pixels *qmdi_pixels_retain(const qmd_pixels *pixels);
 
 /* Bytes of scratch memory that rendering one frame needs. */
 size_t qmdi_pixels_workspace_size(const qmd_pixels *pixels);
+
+/*
+ * Put a frame on the grid and superpose it on the reference. Where an atom went, in angstrom, is then, along axis k,
+ *
+ *     ((turn[k][0] * x + turn[k][1] * y) + turn[k][2] * z) + shift[k]
+ *
+ * with the integers x, y, z of *grid: planes of n_atoms inside the workspace.
+ */
+typedef struct qmdi_placement {
+	double turn[3][3], shift[3];
+} qmdi_placement;
+
+qmd_status qmdi_pixels_place(const qmd_pixels *pixels, const qmd_frame *frame, void *workspace, const int32_t **grid,
+							 qmdi_placement *placement);
 
 /*
  * One frame to one image whose rows begin `row_stride` bytes apart. Allocates nothing; workspace is aligned to 16
