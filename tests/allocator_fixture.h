@@ -1,0 +1,16 @@
+/* A host's allocator that counts, and fails the allocations it is told to. */
+#ifndef QMD_TESTS_ALLOCATOR_FIXTURE_H
+#define QMD_TESTS_ALLOCATOR_FIXTURE_H
+
+#include <stddef.h>
+
+/* Install it. Allocation number `nth` (1 is the next) and all after it return NULL; 0: none does. */
+void qmdt_allocator_install(size_t nth);
+
+/* Go back to malloc. Returns how many blocks are still held. */
+size_t qmdt_allocator_remove(void);
+
+/* Calls of allocate and reallocate since it was installed. */
+size_t qmdt_allocator_n_calls(void);
+
+#endif
