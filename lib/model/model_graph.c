@@ -15,7 +15,7 @@ static qmd_status check_input_shape(qmd_shape input) {
 	return QMD_OK;
 }
 
-static void release_layer(qmdi_layer *layer) {
+void qmdi_layer_release(qmdi_layer *layer) {
 	qmdi_release(layer->name);
 	for (int i = 0; i < QMDI_MAX_PARAMETERS; i++)
 		qmdi_release(layer->parameters[i]);
@@ -65,7 +65,7 @@ void qmd_model_free(qmd_model *model) {
 	if (!model)
 		return;
 	for (size_t i = 0; i < model->n_layers; i++)
-		release_layer(&model->layers[i]);
+		qmdi_layer_release(&model->layers[i]);
 	qmdi_release(model->layers);
 	qmdi_model_release_class_names(model);
 	qmd_pixels_free(model->pixels);

@@ -25,6 +25,9 @@ qmd_status qmdi_model_check_quantization(const qmd_model *model);
 /* Free n texts and their array; NULL is allowed, for a text too. */
 void qmdi_release_texts(char **texts, size_t n);
 
+/* Free what a layer owns, but not the layer. */
+void qmdi_layer_release(qmdi_layer *layer);
+
 /* Forget the names of the classes. */
 void qmdi_model_release_class_names(qmd_model *model);
 
