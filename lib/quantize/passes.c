@@ -20,8 +20,7 @@ qmd_status qmdi_note_pass(qmd_model *model, const char *format, ...) {
 	char *passes = qmdi_resize(model->passes, before + length + 2, 1);
 	if (!passes)
 		return QMD_ERROR_MEMORY;
-	memcpy(passes + before, line, length);
-	memcpy(passes + before + length, "\n", 2);
+	snprintf(passes + before, length + 2, "%s\n", line);
 	model->passes = passes;
 	return QMD_OK;
 }
