@@ -74,8 +74,8 @@ size_t qmd_model_n_parameters(const qmd_model *model) {
 	return n;
 }
 
-static qmd_status find_parameter(const qmd_model *model, const char *layer, const char *parameter,
-								 qmdi_layer **found_layer, size_t *index) {
+/* The layer of that name, and which of its parameters `parameter` is; NULL and the error text if there is none. */
+static qmdi_layer *find_parameter(const qmd_model *model, const char *layer, const char *parameter, size_t *index) {
 	for (size_t i = 0; i < model->n_layers; i++) {
 		if (strcmp(model->layers[i].name, layer) != 0)
 			continue;
@@ -83,14 +83,15 @@ static qmd_status find_parameter(const qmd_model *model, const char *layer, cons
 			const char *name = qmdi_parameter_name(&model->layers[i], p);
 			if (!name || strcmp(name, parameter) != 0)
 				continue;
-			*found_layer = &model->layers[i];
 			*index = p;
-			return QMD_OK;
+			return &model->layers[i];
 		}
-		return qmdi_fail(QMD_ERROR_ARGUMENT, "layer '%s' (%s) has no parameter '%s'", layer,
-						 qmdi_layer_kind_name(model->layers[i].definition.kind), parameter);
+		qmdi_fail(QMD_ERROR_ARGUMENT, "layer '%s' (%s) has no parameter '%s'", layer,
+				  qmdi_layer_kind_name(model->layers[i].definition.kind), parameter);
+		return NULL;
 	}
-	return qmdi_fail(QMD_ERROR_ARGUMENT, "the model has no layer '%s'", layer);
+	qmdi_fail(QMD_ERROR_ARGUMENT, "the model has no layer '%s'", layer);
+	return NULL;
 }
 
 qmd_status qmd_model_parameters(const qmd_model *model, const char *layer, const char *parameter, size_t *n,
@@ -99,9 +100,10 @@ qmd_status qmd_model_parameters(const qmd_model *model, const char *layer, const
 	QMDI_REQUIRE(layer);
 	QMDI_REQUIRE(parameter);
 	QMDI_REQUIRE(n);
-	qmdi_layer *found = NULL;
-	size_t index = 0;
-	QMDI_TRY(find_parameter(model, layer, parameter, &found, &index));
+	size_t index;
+	const qmdi_layer *found = find_parameter(model, layer, parameter, &index);
+	if (!found)
+		return QMD_ERROR_ARGUMENT;
 	const size_t room = *n;
 	*n = found->n_parameters[index];
 	if (!values)
@@ -120,9 +122,10 @@ qmd_status qmd_model_set_parameters(qmd_model *model, const char *layer, const c
 	QMDI_REQUIRE(parameter);
 	QMDI_REQUIRE(values);
 	QMDI_TRY(check_not_quantized(model, __func__));
-	qmdi_layer *found = NULL;
-	size_t index = 0;
-	QMDI_TRY(find_parameter(model, layer, parameter, &found, &index));
+	size_t index;
+	const qmdi_layer *found = find_parameter(model, layer, parameter, &index);
+	if (!found)
+		return QMD_ERROR_ARGUMENT;
 	if (n != found->n_parameters[index])
 		return qmdi_fail(QMD_ERROR_SHAPE, "layer '%s': %s has %zu numbers, %zu were given", layer, parameter,
 						 found->n_parameters[index], n);
