@@ -1,0 +1,33 @@
+#include "pdb_fixture.h"
+
+#include <stdio.h>
+
+#include "support.h"
+
+static void write_atom(FILE *file, int serial, char *word) {
+	char *fields[4] = {word};
+	for (int i = 1; i < 4; i++) {
+		fields[i] = strchr(fields[i - 1], ':');
+		ck_assert_ptr_nonnull(fields[i]);
+		*fields[i]++ = 0;
+	}
+	char *insertion_code;
+	const long number = strtol(fields[1], &insertion_code, 10);
+	fprintf(file, "ATOM  %5d %c%-3s %3s %1s%4ld%1s   %8.3f%8.3f%8.3f  1.00  0.00\n", serial,
+			strlen(fields[3]) > 3 ? *fields[3] : ' ', strlen(fields[3]) > 3 ? fields[3] + 1 : fields[3], fields[2],
+			fields[0], number, insertion_code, (double)(serial - 1), 0.0, 0.0);
+}
+
+const char *qmdt_write_pdb(const char *name, const char *atoms) {
+	const char *path = qmdt_scratch(name);
+	FILE *file = fopen(path, "w");
+	char *copy = strdup(atoms), *rest = NULL;
+	int serial = 0;
+	ck_assert_ptr_nonnull(file);
+	for (char *word = strtok_r(copy, " ", &rest); word; word = strtok_r(NULL, " ", &rest))
+		write_atom(file, ++serial, word);
+	fprintf(file, "END\n");
+	ck_assert_int_eq(fclose(file), 0);
+	free(copy);
+	return path;
+}
