@@ -1,3 +1,4 @@
+/* clang-format off */
 /**
  * @file engine.h
  * The INT8 engine: raw coordinates in, class probabilities out. All that an MD code needs.
@@ -6,11 +7,15 @@
  *     qmd_context *context;
  *     qmd_engine_load("fold-1.qme", &engine);
  *     qmd_context_create(engine, NULL, &context);
- *     qmd_engine_match(engine, atoms, n_atoms, indices);        // once: where the engine's atoms stand in the host's
- * order qmd_frame frame; qmd_frame_init(&frame); frame.xyz = x; frame.type = QMD_F64; frame.unit = QMD_NM;
- * frame.n_atoms = n_atoms; frame.indices = indices; frame.box = box; qmd_context_run(context, &frame, 1,
- * probabilities);       // each step
+ *     qmd_engine_match(engine, atoms, n_atoms, indices);    // once: where the engine's atoms stand in the host's order
+ *
+ *     qmd_frame frame;
+ *     qmd_frame_init(&frame);
+ *     frame.xyz = x; frame.type = QMD_F64; frame.unit = QMD_NM; frame.n_atoms = n_atoms; frame.indices = indices;
+ *     frame.box = box;
+ *     qmd_context_run(context, &frame, 1, probabilities);   // each step
  */
+/* clang-format on */
 #ifndef QMD_ENGINE_H
 #define QMD_ENGINE_H
 
@@ -113,7 +118,8 @@ QMD_API const char *qmd_engine_passes(const qmd_engine *engine);
 /** How a context is made. Initialize with qmd_context_options_init(). */
 typedef struct qmd_context_options {
 	uint32_t struct_size;
-	uint32_t n_threads; /**< default 1; with more the context has a pool of its own, made anew after a fork */
+	uint32_t n_threads; /**< default 1; 0: all that the process may use. With more than one the context has a pool of
+						   its own, made anew after a fork */
 	uint32_t max_batch; /**< images computed at a time; any number may be run. Default 32 */
 	const char *device; /**< "cpu" (default, also NULL); "cuda" is QMD_ERROR_UNSUPPORTED in this build */
 	void *stream;       /**< CUDA stream; NULL on the CPU */
