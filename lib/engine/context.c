@@ -1,0 +1,347 @@
+/* Running an engine: an arena for the tensors, a pool of threads, and batches that go through the steps. */
+#include "engine_internal.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/float_environment.h"
+#include "base/memory.h"
+#include "base/threads.h"
+#include "pixels/pixels_internal.h"
+
+#define MOST_THREADS 1024
+#define MOST_BATCH 65536
+#define MESSAGE_SIZE 1024
+/* Shares of a step's tasks that each thread gets on average: more even out threads of different speed. */
+#define SHARES_PER_THREAD 4
+
+/* What a thread of the pool needs to render frames: memory, and the first frame that failed. The thread's last error is
+ * not the caller's, so its text is kept. */
+typedef struct renderer {
+	void *workspace;
+	qmd_status status;
+	size_t frame;
+	char message[MESSAGE_SIZE];
+} renderer;
+
+struct qmd_context {
+	qmd_engine *engine; /* held */
+	size_t max_batch, n_threads;
+	qmdi_pool *pool;           /* NULL for one thread */
+	unsigned char *arena;      /* aligned */
+	qmdi_view *views;          /* n_steps + 1, one a tensor */
+	qmdi_kernel_call *calls;   /* n_steps */
+	renderer *renderers;       /* n_threads */
+	unsigned char *workspaces; /* aligned */
+};
+
+/* ---- Making a context ---- */
+
+void qmd_context_options_init(qmd_context_options *options) {
+	if (options)
+		*options = (qmd_context_options){.struct_size = sizeof *options, .n_threads = 1, .max_batch = 32};
+}
+
+static qmd_status check_options(const qmd_context_options *options) {
+	if (options->device && strcmp(options->device, "cuda") == 0)
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "qmd_context_create: device 'cuda': this build has no CUDA back end");
+	if (options->device && strcmp(options->device, "cpu") != 0)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_context_create: device is '%s', expected 'cpu' or 'cuda'",
+						 options->device);
+	if (options->stream)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_context_create: a stream, but the device is the CPU");
+	if (options->n_threads > MOST_THREADS)
+		return qmdi_fail(QMD_ERROR_RANGE, "qmd_context_create: n_threads is %u, expected at most %d",
+						 options->n_threads, MOST_THREADS);
+	if (options->max_batch == 0 || options->max_batch > MOST_BATCH)
+		return qmdi_fail(QMD_ERROR_RANGE, "qmd_context_create: max_batch is %u, expected 1 to %d", options->max_batch,
+						 MOST_BATCH);
+	return QMD_OK;
+}
+
+static qmd_status make_arena(qmd_context *context) {
+	const qmd_engine *engine = context->engine;
+	const size_t n_tensors = engine->n_steps + 1;
+	size_t size;
+	qmdi_tensor_layout *layouts = qmdi_array(n_tensors, sizeof *layouts);
+	context->views = qmdi_array(n_tensors, sizeof *context->views);
+	if (!layouts || !context->views) {
+		qmdi_release(layouts);
+		return QMD_ERROR_MEMORY;
+	}
+	qmd_status status = qmdi_plan_memory(engine, context->max_batch, layouts, &size);
+	if (status == QMD_OK) {
+		context->arena = qmdi_aligned(size, 1);
+		status = context->arena ? QMD_OK : QMD_ERROR_MEMORY;
+	}
+	if (status == QMD_OK)
+		memset(context->arena, 0, size); /* the halos' zeros */
+	for (size_t t = 0; status == QMD_OK && t < n_tensors; t++)
+		context->views[t] =
+			(qmdi_view){context->arena + layouts[t].offset, layouts[t].row_stride, layouts[t].image_stride};
+	qmdi_release(layouts);
+	return status;
+}
+
+static qmd_status make_calls(qmd_context *context) {
+	const qmd_engine *engine = context->engine;
+	context->calls = qmdi_zeroed(engine->n_steps, sizeof *context->calls);
+	if (!context->calls)
+		return QMD_ERROR_MEMORY;
+	for (size_t i = 0; i < engine->n_steps; i++) {
+		const qmdi_step *step = &engine->steps[i];
+		context->calls[i] = (qmdi_kernel_call){
+			.shape = &step->shape,
+			.packed = step->packed,
+			.inputs = {context->views[step->inputs[0]], context->views[step->inputs[1]]},
+			.output = context->views[i + 1],
+		};
+	}
+	return QMD_OK;
+}
+
+static qmd_status make_renderers(qmd_context *context) {
+	if (!context->engine->pixels)
+		return QMD_OK;
+	const size_t size = (qmdi_pixels_workspace_size(context->engine->pixels) + 63) / 64 * 64;
+	context->renderers = qmdi_zeroed(context->n_threads, sizeof *context->renderers);
+	context->workspaces = qmdi_aligned(context->n_threads, size);
+	if (!context->renderers || !context->workspaces)
+		return QMD_ERROR_MEMORY;
+	for (size_t i = 0; i < context->n_threads; i++)
+		context->renderers[i].workspace = context->workspaces + i * size;
+	return QMD_OK;
+}
+
+static qmd_status make(qmd_context *context) {
+	if (context->n_threads > 1)
+		QMDI_TRY(qmdi_pool_create(context->n_threads, &context->pool));
+	QMDI_TRY(make_arena(context));
+	QMDI_TRY(make_calls(context));
+	return make_renderers(context);
+}
+
+qmd_status qmd_context_create(const qmd_engine *engine, const qmd_context_options *options, qmd_context **context) {
+	QMDI_REQUIRE(context);
+	*context = NULL;
+	QMDI_REQUIRE(engine);
+	qmd_context_options used;
+	qmd_context_options_init(&used);
+	QMDI_TRY(qmdi_options_copy(&used, sizeof used, sizeof used, options, "qmd_context_options"));
+	QMDI_TRY(check_options(&used));
+	qmd_context *created = qmdi_zeroed(1, sizeof *created);
+	if (!created)
+		return QMD_ERROR_MEMORY;
+	created->engine = qmdi_engine_retain(engine);
+	created->max_batch = used.max_batch;
+	created->n_threads = used.n_threads > 0 ? used.n_threads : qmdi_n_processors();
+	const qmd_status status = make(created);
+	if (status != QMD_OK) {
+		qmd_context_free(created);
+		return status;
+	}
+	*context = created;
+	return QMD_OK;
+}
+
+void qmd_context_free(qmd_context *context) {
+	if (!context)
+		return;
+	qmdi_pool_free(context->pool);
+	qmdi_release_aligned(context->arena);
+	qmdi_release_aligned(context->workspaces);
+	qmdi_release(context->views);
+	qmdi_release(context->calls);
+	qmdi_release(context->renderers);
+	qmd_engine_free(context->engine);
+	qmdi_release(context);
+}
+
+/* ---- Filling the image tensor ---- */
+
+/* Frames or images, one of them NULL. */
+typedef struct batch_source {
+	const qmd_frame *frames;
+	const unsigned char *images;
+} batch_source;
+
+typedef struct fill_job {
+	qmd_context *context;
+	const batch_source *source;
+	size_t first; /* frame or image that comes first in the batch */
+} fill_job;
+
+static void render_task(void *argument, size_t task, size_t worker) {
+	const fill_job *job = argument;
+	qmd_context *context = job->context;
+	renderer *own = &context->renderers[worker];
+	const qmdi_view *image = &context->views[0];
+	const size_t frame = job->first + task;
+	const qmd_status status =
+		qmdi_pixels_render(context->engine->pixels, &job->source->frames[frame], own->workspace,
+						   (unsigned char *)image->data + task * image->image_stride, image->row_stride);
+	if (status != QMD_OK && (own->status == QMD_OK || frame < own->frame)) {
+		own->status = status;
+		own->frame = frame;
+		snprintf(own->message, sizeof own->message, "%s", qmd_last_error());
+	}
+}
+
+/* Of all frames that failed, the first is reported: the same one with any number of threads. */
+static qmd_status render(qmd_context *context, fill_job *job, size_t n) {
+	for (size_t i = 0; i < context->n_threads; i++)
+		context->renderers[i].status = QMD_OK;
+	qmdi_pool_run(context->pool, render_task, job, n);
+	const renderer *failed = NULL;
+	for (size_t i = 0; i < context->n_threads; i++) {
+		const renderer *other = &context->renderers[i];
+		if (other->status != QMD_OK && (!failed || other->frame < failed->frame))
+			failed = other;
+	}
+	return failed ? qmdi_fail(failed->status, "frame %zu: %s", failed->frame, failed->message) : QMD_OK;
+}
+
+static void copy_task(void *argument, size_t task, size_t worker) {
+	(void)worker;
+	const fill_job *job = argument;
+	const qmdi_tensor *tensor = &job->context->engine->tensors[0];
+	const qmdi_view *image = &job->context->views[0];
+	const size_t row = (size_t)tensor->w * tensor->c;
+	const unsigned char *from = job->source->images + (job->first + task) * tensor->h * row;
+	unsigned char *to = (unsigned char *)image->data + task * image->image_stride;
+	for (size_t y = 0; y < tensor->h; y++)
+		memcpy(to + y * image->row_stride, from + y * row, row);
+}
+
+/* ---- Steps ---- */
+
+typedef struct step_job {
+	const qmdi_kernel *kernel;
+	const qmdi_kernel_call *call;
+	size_t n_tasks, n_shares;
+} step_job;
+
+static void step_task(void *argument, size_t share, size_t worker) {
+	(void)worker;
+	const step_job *job = argument;
+	const size_t first = share * job->n_tasks / job->n_shares;
+	const size_t end = (share + 1) * job->n_tasks / job->n_shares;
+	job->kernel->run(job->call, first, end - first);
+}
+
+static void run_softmax(const qmd_context *context, size_t index, size_t n_images) {
+	const qmdi_kernel_call *call = &context->calls[index];
+	const size_t n = qmdi_tensor_elements(&context->engine->tensors[index + 1]);
+	const char *logits = call->inputs[0].data;
+	char *probabilities = call->output.data;
+	for (size_t i = 0; i < n_images; i++)
+		qmdi_softmax((const float *)(logits + i * call->inputs[0].image_stride), n,
+					 (float *)(probabilities + i * call->output.image_stride));
+}
+
+static void run_step(qmd_context *context, size_t index, size_t n_images) {
+	const qmdi_step *step = &context->engine->steps[index];
+	if (step->op == QMDI_STEP_SOFTMAX) {
+		run_softmax(context, index, n_images);
+		return;
+	}
+	qmdi_kernel_call *call = &context->calls[index];
+	call->n_images = n_images;
+	const size_t n_tasks = step->kernel->n_tasks(&step->shape, n_images);
+	if (!context->pool) {
+		step->kernel->run(call, 0, n_tasks);
+		return;
+	}
+	const size_t n_shares = context->n_threads * SHARES_PER_THREAD;
+	step_job job = {step->kernel, call, n_tasks, n_tasks < n_shares ? n_tasks : n_shares};
+	qmdi_pool_run(context->pool, step_task, &job, job.n_shares);
+}
+
+/* ---- Outputs ---- */
+
+static const qmdi_plan_output *find_output(const qmd_engine *engine, const char *name) {
+	for (size_t i = 0; i < engine->n_outputs; i++)
+		if (strcmp(engine->outputs[i].name, name) == 0)
+			return &engine->outputs[i];
+	return NULL;
+}
+
+/* Check the outputs that are asked for; the last tensor that they need says how many steps must run. */
+static qmd_status check_outputs(const qmd_engine *engine, const qmd_output *outputs, size_t n_outputs,
+								size_t *n_steps) {
+	*n_steps = 0;
+	for (size_t i = 0; i < n_outputs; i++) {
+		if (!outputs[i].name || !outputs[i].data)
+			return qmdi_fail(QMD_ERROR_ARGUMENT, "output %zu: its %s is NULL", i, outputs[i].name ? "data" : "name");
+		const qmdi_plan_output *output = find_output(engine, outputs[i].name);
+		if (!output)
+			return qmdi_fail(QMD_ERROR_ARGUMENT, "output '%s': the engine has none of that name (its first is '%s')",
+							 outputs[i].name, engine->outputs[0].name);
+		if (output->tensor > *n_steps)
+			*n_steps = output->tensor;
+	}
+	return QMD_OK;
+}
+
+static void copy_outputs(const qmd_context *context, const qmd_output *outputs, size_t n_outputs, size_t first,
+						 size_t n_images) {
+	for (size_t i = 0; i < n_outputs; i++) {
+		const uint32_t tensor = find_output(context->engine, outputs[i].name)->tensor;
+		const size_t n = qmdi_tensor_elements(&context->engine->tensors[tensor]);
+		memcpy(outputs[i].data + first * n, context->views[tensor].data, n_images * n * sizeof(float));
+	}
+}
+
+/* ---- The run ---- */
+
+static qmd_status run_batch(qmd_context *context, fill_job *job, size_t n_images, size_t n_steps) {
+	if (job->source->frames)
+		QMDI_TRY(render(context, job, n_images));
+	else
+		qmdi_pool_run(context->pool, copy_task, job, n_images);
+	for (size_t i = 0; i < n_steps; i++)
+		run_step(context, i, n_images);
+	return QMD_OK;
+}
+
+static qmd_status run(qmd_context *context, const batch_source *source, size_t n, const qmd_output *outputs,
+					  size_t n_outputs) {
+	size_t n_steps;
+	if (!outputs && n_outputs > 0)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "argument 'outputs' is NULL");
+	QMDI_TRY(check_outputs(context->engine, outputs, n_outputs, &n_steps));
+	qmd_status status = QMD_OK;
+	qmdi_float_environment saved;
+	qmdi_float_enter(&saved);
+	for (size_t first = 0; first < n && status == QMD_OK; first += context->max_batch) {
+		const size_t n_images = n - first < context->max_batch ? n - first : context->max_batch;
+		fill_job job = {context, source, first};
+		status = run_batch(context, &job, n_images, n_steps);
+		if (status == QMD_OK)
+			copy_outputs(context, outputs, n_outputs, first, n_images);
+	}
+	qmdi_float_leave(&saved);
+	return status;
+}
+
+qmd_status qmd_context_run_outputs(qmd_context *context, const qmd_frame *frames, size_t n_frames,
+								   const qmd_output *outputs, size_t n_outputs) {
+	QMDI_REQUIRE(context);
+	QMDI_REQUIRE(frames);
+	if (!context->engine->pixels)
+		return qmdi_fail(QMD_ERROR_STATE, "the engine was compiled without pixels: it runs images, not frames");
+	return run(context, &(batch_source){.frames = frames}, n_frames, outputs, n_outputs);
+}
+
+qmd_status qmd_context_run(qmd_context *context, const qmd_frame *frames, size_t n_frames, float *probabilities) {
+	QMDI_REQUIRE(probabilities);
+	const qmd_output output = {"probabilities", probabilities};
+	return qmd_context_run_outputs(context, frames, n_frames, &output, 1);
+}
+
+qmd_status qmd_context_run_images(qmd_context *context, const void *images, size_t n_images, const qmd_output *outputs,
+								  size_t n_outputs) {
+	QMDI_REQUIRE(context);
+	QMDI_REQUIRE(images);
+	return run(context, &(batch_source){.images = images}, n_images, outputs, n_outputs);
+}

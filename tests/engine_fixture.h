@@ -1,0 +1,28 @@
+/* Small quantized networks, and what they compute by the plainest loops over integers: what engines are held against.
+ */
+#ifndef QMD_TESTS_ENGINE_FIXTURE_H
+#define QMD_TESTS_ENGINE_FIXTURE_H
+
+#include "support.h"
+
+#include "model/model_internal.h"
+
+/* A network by number, with weights drawn and quantized by the magnitudes of one image. Free with qmd_model_free(). */
+#define QMDT_N_NETWORKS 7
+const char *qmdt_network_name(size_t network);
+qmd_model *qmdt_network(size_t network);
+
+/* n images with bytes drawn at random; free() them. */
+unsigned char *qmdt_images(const qmd_model *model, size_t n, uint64_t seed);
+size_t qmdt_image_size(const qmd_model *model);
+
+/* Logits of n images, layer after layer as the model has them; free() them. */
+float *qmdt_reference_logits(const qmd_model *model, const unsigned char *images, size_t n);
+
+/* 1 if n floats are equal bit for bit. */
+int qmdt_same_floats(const float *a, const float *b, size_t n);
+
+/* Set 8-bit scales by max-abs: of the weights, and of the activations of one image. */
+void qmdt_quantize_by_hand(qmd_model *model, qmd_type image_type, const unsigned char *image);
+
+#endif

@@ -1,0 +1,550 @@
+#include "engine_fixture.h"
+
+#include <fenv.h>
+#include <math.h>
+#include <pthread.h>
+#include <stdio.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "engine/engine_internal.h"
+
+#define N_IMAGES 5
+#define N_CLASSES 3
+
+/* ---- Helpers ---- */
+
+static qmd_engine *compile(const qmd_model *model, int fuse) {
+	qmd_engine *engine;
+	qmd_engine_options options;
+	qmd_engine_options_init(&options);
+	options.fuse = fuse;
+	qmdt_ok(qmd_engine_compile(model, &options, &engine));
+	return engine;
+}
+
+static qmd_context *new_context(const qmd_engine *engine, uint32_t n_threads, uint32_t max_batch) {
+	qmd_context *context;
+	qmd_context_options options;
+	qmd_context_options_init(&options);
+	options.n_threads = n_threads;
+	options.max_batch = max_batch;
+	qmdt_ok(qmd_context_create(engine, &options, &context));
+	return context;
+}
+
+static void run_images(qmd_context *context, const unsigned char *images, size_t n, float *logits,
+					   float *probabilities) {
+	const qmd_output outputs[] = {{"logits", logits}, {"probabilities", probabilities}};
+	qmdt_ok(qmd_context_run_images(context, images, n, outputs, probabilities ? 2 : 1));
+}
+
+static void expect_logits(const qmd_engine *engine, uint32_t n_threads, uint32_t max_batch, const unsigned char *images,
+						  const float *expected, const char *what) {
+	float logits[N_IMAGES * N_CLASSES];
+	qmd_context *context = new_context(engine, n_threads, max_batch);
+	for (int again = 0; again < 2; again++) { /* halos are still zero the second time */
+		memset(logits, 0xff, sizeof logits);
+		run_images(context, images, N_IMAGES, logits, NULL);
+		for (size_t i = 0; i < N_IMAGES * N_CLASSES; i++)
+			ck_assert_msg(qmdt_same_floats(&logits[i], &expected[i], 1),
+						  "%s: %u threads, batches of %u: logit %zu is %a, expected %a", what, n_threads, max_batch, i,
+						  (double)logits[i], (double)expected[i]);
+	}
+	qmd_context_free(context);
+}
+
+/* ---- Results ---- */
+
+static void expect_reference(size_t network, int fuse) {
+	qmd_model *model = qmdt_network(network);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 1000);
+	float *expected = qmdt_reference_logits(model, images, N_IMAGES);
+	qmd_engine *engine = compile(model, fuse);
+	ck_assert_uint_eq(qmd_engine_n_classes(engine), N_CLASSES);
+	expect_logits(engine, 1, 1, images, expected, qmdt_network_name(network));
+	expect_logits(engine, 1, 3, images, expected, qmdt_network_name(network));
+	expect_logits(engine, 3, 32, images, expected, qmdt_network_name(network));
+	qmd_engine_free(engine);
+	free(expected);
+	free(images);
+	qmd_model_free(model);
+}
+
+START_TEST(engines_equal_plain_integers) {
+	for (qmdi_isa isa = QMDI_ISA_REF; isa <= QMDI_ISA_AVX512VNNI; isa++) {
+		setenv("QMD_MAX_ISA", qmdi_isa_name(isa), 1);
+		expect_reference((size_t)_i, 1);
+	}
+	unsetenv("QMD_MAX_ISA");
+	expect_reference((size_t)_i, 0);
+}
+END_TEST
+
+START_TEST(logits_differ_among_images) {
+	qmd_model *model = qmdt_network((size_t)_i);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 1000);
+	float *logits = qmdt_reference_logits(model, images, N_IMAGES);
+	size_t n_different = 0;
+	for (size_t i = 1; i < N_IMAGES; i++)
+		n_different += !qmdt_same_floats(logits, logits + i * N_CLASSES, N_CLASSES);
+	ck_assert_uint_eq(n_different, N_IMAGES - 1);
+	free(logits);
+	free(images);
+	qmd_model_free(model);
+}
+END_TEST
+
+static long double exact_softmax(const float *logits, size_t n, size_t index) {
+	long double sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += expl((long double)logits[i] - (long double)logits[index]);
+	return 1 / sum;
+}
+
+START_TEST(softmax_is_right_to_the_last_bit_but_one) {
+	const float cases[][4] = {{0, 0, 0, 0},
+							  {1, 2, 3, 4},
+							  {-1e30f, 0, 1, 1e-30f},
+							  {80, -20, 0.5f, 79.5f},
+							  {1e4f, 1e4f, 9990, 9900},
+							  {-0.0f, 17.3f, 17.2f, -70}};
+	for (size_t k = 0; k < sizeof cases / sizeof cases[0]; k++) {
+		float found[4];
+		qmdi_softmax(cases[k], 4, found);
+		for (size_t i = 0; i < 4; i++) {
+			const long double expected = exact_softmax(cases[k], 4, i);
+			ck_assert_msg(fabsl(expected - (long double)found[i]) <= expected * 0x1p-24L + 0x1p-150L,
+						  "case %zu, class %zu: %a, expected %La", k, i, (double)found[i], expected);
+		}
+	}
+	for (int i = 0; i < 2000; i++) {
+		const float pair[2] = {0, -0.05f * (float)i};
+		float found[2];
+		qmdi_softmax(pair, 2, found);
+		ck_assert(fabsl(exact_softmax(pair, 2, 1) - (long double)found[1]) <=
+				  exact_softmax(pair, 2, 1) * 0x1p-24L + 0x1p-150L);
+	}
+}
+END_TEST
+
+START_TEST(probabilities_are_the_softmax_of_the_logits) {
+	qmd_model *model = qmdt_network(0);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 3);
+	qmd_engine *engine = compile(model, 1);
+	qmd_context *context = new_context(engine, 1, 2);
+	float logits[N_IMAGES * N_CLASSES], probabilities[N_IMAGES * N_CLASSES], alone[N_IMAGES * N_CLASSES];
+	run_images(context, images, N_IMAGES, logits, probabilities);
+	for (size_t i = 0; i < N_IMAGES; i++) {
+		float expected[N_CLASSES];
+		qmdi_softmax(logits + i * N_CLASSES, N_CLASSES, expected);
+		ck_assert_mem_eq(expected, probabilities + i * N_CLASSES, sizeof expected);
+	}
+	const qmd_output output = {"probabilities", alone};
+	qmdt_ok(qmd_context_run_images(context, images, N_IMAGES, &output, 1));
+	ck_assert_mem_eq(alone, probabilities, sizeof alone);
+	qmd_context_free(context);
+	qmd_engine_free(engine);
+	free(images);
+	qmd_model_free(model);
+}
+END_TEST
+
+/* ---- The plan ---- */
+
+START_TEST(layers_are_fused) {
+	qmd_model *model = qmdt_network(0);
+	qmd_engine *engine = compile(model, 1);
+	static const struct {
+		const char *name, *op;
+		qmd_shape input, output;
+		uint64_t n_macs, n_weights;
+	} expected[] = {
+		{"conv2d_1+relu_1+maxpool_1", "conv2d", {15, 15, 3}, {7, 7, 8}, 15 * 15 * 25 * 3 * 8, 25 * 3 * 8},
+		{"conv2d_2+relu_2", "conv2d", {7, 7, 8}, {7, 7, 20}, 7 * 7 * 9 * 8 * 20, 9 * 8 * 20},
+		{"conv2d_3+relu_3+maxpool_2", "conv2d", {7, 7, 20}, {2, 2, 17}, 5 * 5 * 9 * 20 * 17, 9 * 20 * 17},
+		{"dense_1+relu_4", "dense", {1, 1, 68}, {1, 1, 33}, 68 * 33, 68 * 33},
+		{"dense_2", "dense", {1, 1, 33}, {1, 1, 3}, 33 * 3, 33 * 3},
+		{"softmax_1", "softmax", {1, 1, 3}, {1, 1, 3}, 0, 0},
+	};
+	ck_assert_uint_eq(qmd_engine_n_layers(engine), 6);
+	uint64_t n_macs = 0;
+	for (size_t i = 0; i < 6; i++) {
+		qmd_engine_layer layer = {.struct_size = sizeof layer};
+		qmdt_ok(qmd_engine_layer_info(engine, i, &layer));
+		ck_assert_str_eq(layer.name, expected[i].name);
+		ck_assert_str_eq(layer.op, expected[i].op);
+		ck_assert_mem_eq(&layer.input, &expected[i].input, sizeof layer.input);
+		ck_assert_mem_eq(&layer.output, &expected[i].output, sizeof layer.output);
+		ck_assert_uint_eq(layer.n_macs, expected[i].n_macs);
+		ck_assert_int_eq(layer.output_scale > 0, i < 4);
+		ck_assert_uint_ge(layer.weight_bytes, expected[i].n_weights);
+		n_macs += layer.n_macs;
+	}
+	ck_assert_uint_eq(n_macs, qmd_model_n_macs(model));
+	ck_assert_ptr_nonnull(strstr(qmd_engine_passes(engine), "fusion: 4 relu and 2 maxpool"));
+	ck_assert_ptr_nonnull(strstr(qmd_engine_passes(engine), "dropout removal: 1 removed"));
+	qmd_engine_layer layer = {.struct_size = sizeof layer};
+	qmdt_fails(qmd_engine_layer_info(engine, 6, &layer), QMD_ERROR_RANGE, "layer 6 of 6");
+	layer.struct_size = 0;
+	qmdt_fails(qmd_engine_layer_info(engine, 0, &layer), QMD_ERROR_ARGUMENT, "struct_size");
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(fusion_can_be_switched_off) {
+	qmd_model *model = qmdt_network(0);
+	qmd_engine *engine = compile(model, 0);
+	ck_assert_uint_eq(qmd_engine_n_layers(engine), 12);
+	ck_assert_ptr_nonnull(strstr(qmd_engine_passes(engine), "fusion: switched off"));
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(tensors_share_memory) {
+	qmd_model *model = qmdt_network(0);
+	qmd_engine *engine = compile(model, 0);
+	qmdi_tensor_layout layouts[13];
+	size_t size;
+	qmdt_ok(qmdi_plan_memory(engine, 4, layouts, &size));
+	ck_assert_uint_lt(size, qmdi_plan_memory_unshared(engine, 4));
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
+/* A 1 x 1 image of many channels makes long sums without a large network. */
+static qmd_model *long_dense(uint32_t n_inputs, float bias) {
+	qmd_model *model;
+	qmd_layer layer;
+	qmdt_ok(qmd_model_create((qmd_shape){1, 1, n_inputs}, &model));
+	qmd_layer_init(&layer, QMD_LAYER_DENSE);
+	layer.units = 1;
+	layer.name = "long";
+	qmdt_ok(qmd_model_add(model, &layer, NULL));
+	for (size_t i = 0; i < n_inputs; i++)
+		model->layers[1].parameters[QMDI_WEIGHT][i] = 127;
+	model->layers[1].parameters[QMDI_BIAS][0] = bias;
+	unsigned char *image = qmdt_images(model, 1, 1);
+	qmdt_quantize_by_hand(model, QMD_U8, image);
+	free(image);
+	return model;
+}
+
+START_TEST(sums_that_could_overflow_are_refused) {
+	/* 66311 * 255 * 127 = 2147481735 = 2^31 - 1913; the bias is 255 * b in integers. */
+	const struct {
+		uint32_t n;
+		float bias;
+		int fits;
+	} cases[] = {{66311, 0, 1}, {66311, 7.5f, 1}, {66311, 7.51f, 0}, {66311, -7.51f, 0}, {66312, 0, 0}, {10, 1e30f, 0}};
+	for (size_t i = 0; i < sizeof cases / sizeof cases[0]; i++) {
+		qmd_model *model = long_dense(cases[i].n, cases[i].bias);
+		qmd_engine *engine = NULL;
+		if (cases[i].fits) {
+			qmdt_ok(qmd_engine_compile(model, NULL, &engine));
+			unsigned char *image = malloc(cases[i].n);
+			memset(image, 255, cases[i].n);
+			float *expected = qmdt_reference_logits(model, image, 1), logit = 0;
+			qmd_context *context = new_context(engine, 1, 1);
+			run_images(context, image, 1, &logit, NULL);
+			ck_assert_float_eq(logit, *expected);
+			ck_assert_float_gt(logit, 0);
+			qmd_context_free(context);
+			free(expected);
+			free(image);
+		} else {
+			qmdt_fails(qmd_engine_compile(model, NULL, &engine), QMD_ERROR_RANGE, "'long'");
+			qmdt_fails(qmd_engine_compile(model, NULL, &engine), QMD_ERROR_RANGE, "2^31");
+			ck_assert_ptr_null(engine);
+		}
+		qmd_engine_free(engine);
+		qmd_model_free(model);
+	}
+}
+END_TEST
+
+START_TEST(models_that_are_no_engines_are_refused) {
+	qmd_engine *engine = (qmd_engine *)1;
+	qmd_model *model = qmdt_network(0);
+	qmdt_fails(qmd_engine_compile(NULL, NULL, &engine), QMD_ERROR_ARGUMENT, "quantized");
+	ck_assert_ptr_null(engine);
+	qmdt_fails(qmd_engine_compile(model, NULL, NULL), QMD_ERROR_ARGUMENT, "engine");
+	qmd_engine_options options = {.struct_size = 1};
+	qmdt_fails(qmd_engine_compile(model, &options, &engine), QMD_ERROR_ARGUMENT, "struct_size");
+	model->weight_bits = 4;
+	qmdt_fails(qmd_engine_compile(model, NULL, &engine), QMD_ERROR_UNSUPPORTED, "4-bit weights");
+	model->weight_bits = model->activation_bits = 0;
+	qmdt_fails(qmd_engine_compile(model, NULL, &engine), QMD_ERROR_STATE, "not quantized");
+	model->weight_bits = model->activation_bits = 8;
+	model->layers[2].activation_scale = NAN;
+	qmdt_fails(qmd_engine_compile(model, NULL, &engine), QMD_ERROR_RANGE, "relu_1");
+	model->layers[2].activation_scale = model->layers[1].activation_scale;
+	model->layers[1].weight_scales[3] = 1e-44f;
+	qmdt_fails(qmd_engine_compile(model, NULL, &engine), QMD_ERROR_RANGE, "conv2d_1");
+	qmd_model_free(model);
+
+	qmd_layer layer;
+	qmdt_ok(qmd_model_create((qmd_shape){4, 4, 3}, &model));
+	qmd_layer_init(&layer, QMD_LAYER_RELU);
+	qmdt_ok(qmd_model_add(model, &layer, NULL));
+	model->weight_bits = model->activation_bits = 8;
+	model->image_type = QMD_S8;
+	qmdt_fails(qmd_engine_compile(model, NULL, &engine), QMD_ERROR_UNSUPPORTED, "relu_1");
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(an_unfolded_batchnorm_is_refused) {
+	qmd_model *model;
+	qmd_engine *engine;
+	qmd_layer layer;
+	qmdt_ok(qmd_model_create((qmd_shape){1, 1, 3}, &model));
+	qmd_layer_init(&layer, QMD_LAYER_BATCHNORM);
+	qmdt_ok(qmd_model_add(model, &layer, NULL));
+	qmd_layer_init(&layer, QMD_LAYER_DENSE);
+	layer.units = 2;
+	qmdt_ok(qmd_model_add(model, &layer, NULL));
+	unsigned char *image = qmdt_images(model, 1, 1);
+	qmdt_quantize_by_hand(model, QMD_S8, image);
+	free(image);
+	qmdt_fails(qmd_engine_compile(model, NULL, &engine), QMD_ERROR_UNSUPPORTED, "batchnorm_1");
+	qmd_model_free(model);
+}
+END_TEST
+
+/* ---- Contexts ---- */
+
+START_TEST(contexts_check_their_options) {
+	qmd_model *model = qmdt_network(0);
+	qmd_engine *engine = compile(model, 1);
+	qmd_context *context = (qmd_context *)1;
+	qmd_context_options options;
+	qmd_context_options_init(&options);
+	ck_assert_uint_eq(options.n_threads, 1);
+	ck_assert_uint_eq(options.max_batch, 32);
+	options.device = "cuda";
+	qmdt_fails(qmd_context_create(engine, &options, &context), QMD_ERROR_UNSUPPORTED, "cuda");
+	ck_assert_ptr_null(context);
+	options.device = "tpu";
+	qmdt_fails(qmd_context_create(engine, &options, &context), QMD_ERROR_ARGUMENT, "tpu");
+	options.device = "cpu";
+	options.stream = &options;
+	qmdt_fails(qmd_context_create(engine, &options, &context), QMD_ERROR_ARGUMENT, "stream");
+	options.stream = NULL;
+	options.max_batch = 0;
+	qmdt_fails(qmd_context_create(engine, &options, &context), QMD_ERROR_RANGE, "max_batch");
+	options.max_batch = 1;
+	options.n_threads = 1u << 30;
+	qmdt_fails(qmd_context_create(engine, &options, &context), QMD_ERROR_RANGE, "n_threads");
+	qmdt_fails(qmd_context_create(NULL, NULL, &context), QMD_ERROR_ARGUMENT, "engine");
+	qmdt_fails(qmd_context_create(engine, NULL, NULL), QMD_ERROR_ARGUMENT, "context");
+	options.n_threads = 0;
+	qmdt_ok(qmd_context_create(engine, &options, &context));
+	qmd_context_free(context);
+	qmd_context_free(NULL);
+	qmd_engine_free(engine);
+	qmd_engine_free(NULL);
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(runs_check_their_arguments) {
+	qmd_model *model = qmdt_network(0);
+	qmd_engine *engine = compile(model, 1);
+	qmd_context *context = new_context(engine, 1, 4);
+	unsigned char *images = qmdt_images(model, 1, 1);
+	float data[N_CLASSES] = {-1, -1, -1};
+	qmd_frame frame;
+	qmd_frame_init(&frame);
+	qmd_output output = {"logits", data};
+	qmdt_fails(qmd_context_run_images(NULL, images, 1, &output, 1), QMD_ERROR_ARGUMENT, "context");
+	qmdt_fails(qmd_context_run_images(context, NULL, 1, &output, 1), QMD_ERROR_ARGUMENT, "images");
+	qmdt_fails(qmd_context_run_images(context, images, 1, NULL, 1), QMD_ERROR_ARGUMENT, "outputs");
+	output.data = NULL;
+	qmdt_fails(qmd_context_run_images(context, images, 1, &output, 1), QMD_ERROR_ARGUMENT, "data");
+	output = (qmd_output){"energy", data};
+	qmdt_fails(qmd_context_run_images(context, images, 1, &output, 1), QMD_ERROR_ARGUMENT, "'energy'");
+	qmdt_fails(qmd_context_run(context, &frame, 1, data), QMD_ERROR_STATE, "without pixels");
+	qmdt_fails(qmd_context_run(context, &frame, 1, NULL), QMD_ERROR_ARGUMENT, "probabilities");
+	output.name = "logits";
+	qmdt_ok(qmd_context_run_images(context, images, 0, &output, 1));
+	ck_assert_float_eq(data[0], -1);
+	ck_assert_uint_eq(qmd_engine_n_atoms(engine), 0);
+	ck_assert_ptr_null(qmd_engine_pixels(engine));
+	ck_assert_str_eq(qmd_engine_class_name(engine, 2), "");
+	ck_assert_ptr_null(qmd_engine_class_name(engine, 3));
+	ck_assert_int_eq(qmd_engine_image_type(engine), QMD_S8);
+	ck_assert_uint_eq(qmd_engine_image_shape(engine).h, 15);
+	free(images);
+	qmd_context_free(context);
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
+typedef struct shared_run {
+	const qmd_engine *engine;
+	const unsigned char *images;
+	const float *expected;
+	size_t n_wrong;
+} shared_run;
+
+static void *run_shared_engine(void *argument) {
+	shared_run *job = argument;
+	for (uint32_t i = 0; i < 10; i++) {
+		float logits[N_IMAGES * N_CLASSES];
+		qmd_context *context = new_context(job->engine, 1 + i % 2, 1 + i % 5);
+		run_images(context, job->images, N_IMAGES, logits, NULL);
+		job->n_wrong += !qmdt_same_floats(logits, job->expected, N_IMAGES * N_CLASSES);
+		qmd_context_free(context);
+	}
+	return NULL;
+}
+
+START_TEST(threads_share_an_engine) {
+	enum { N_THREADS = 8 };
+	qmd_model *model = qmdt_network(2);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 5);
+	float *expected = qmdt_reference_logits(model, images, N_IMAGES);
+	qmd_engine *engine = compile(model, 1);
+	pthread_t threads[N_THREADS];
+	shared_run jobs[N_THREADS];
+	for (size_t i = 0; i < N_THREADS; i++) {
+		jobs[i] = (shared_run){engine, images, expected, 0};
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, run_shared_engine, &jobs[i]), 0);
+	}
+	for (size_t i = 0; i < N_THREADS; i++) {
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+		ck_assert_uint_eq(jobs[i].n_wrong, 0);
+	}
+	qmd_engine_free(engine);
+	free(expected);
+	free(images);
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(a_context_outlives_its_engine) {
+	qmd_model *model = qmdt_network(0);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 5);
+	float *expected = qmdt_reference_logits(model, images, N_IMAGES), logits[N_IMAGES * N_CLASSES];
+	qmd_engine *engine = compile(model, 1);
+	qmd_context *first = new_context(engine, 1, 2), *second = new_context(engine, 2, 3);
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+	qmd_context_free(first);
+	run_images(second, images, N_IMAGES, logits, NULL);
+	ck_assert_mem_eq(logits, expected, sizeof logits);
+	qmd_context_free(second);
+	free(expected);
+	free(images);
+}
+END_TEST
+
+START_TEST(a_forked_process_goes_on) {
+	qmd_model *model = qmdt_network(0);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 5);
+	float *expected = qmdt_reference_logits(model, images, N_IMAGES), logits[N_IMAGES * N_CLASSES];
+	qmd_engine *engine = compile(model, 1);
+	qmd_context *context = new_context(engine, 2, 4);
+	run_images(context, images, N_IMAGES, logits, NULL);
+	const pid_t child = fork();
+	ck_assert_int_ge(child, 0);
+	if (child == 0) {
+		alarm(20);
+		memset(logits, 0, sizeof logits);
+		run_images(context, images, N_IMAGES, logits, NULL);
+		qmd_context_free(context);
+		_exit(qmdt_same_floats(logits, expected, N_IMAGES * N_CLASSES) ? 0 : 3);
+	}
+	int status;
+	ck_assert_int_eq(waitpid(child, &status, 0), child);
+	ck_assert_msg(WIFEXITED(status) && WEXITSTATUS(status) == 0, "the child ended with %d", status);
+	run_images(context, images, N_IMAGES, logits, NULL);
+	ck_assert_mem_eq(logits, expected, sizeof logits);
+	qmd_context_free(context);
+	qmd_engine_free(engine);
+	free(expected);
+	free(images);
+	qmd_model_free(model);
+}
+END_TEST
+
+#if defined(__x86_64__)
+/* The host's: round up, flush to zero, denormals are zero. */
+static unsigned set_odd_environment(void) {
+	unsigned mxcsr;
+	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+	const unsigned odd = mxcsr | 0x8040u;
+	__asm__ volatile("ldmxcsr %0" : : "m"(odd));
+	fesetround(FE_UPWARD);
+	__asm__ volatile("stmxcsr %0" : "=m"(mxcsr));
+	return mxcsr;
+}
+
+START_TEST(the_environment_of_the_host_changes_nothing) {
+	qmd_model *model = qmdt_network((size_t)_i);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 5);
+	float expected[N_IMAGES * N_CLASSES], expected_probabilities[N_IMAGES * N_CLASSES];
+	float logits[N_IMAGES * N_CLASSES], probabilities[N_IMAGES * N_CLASSES];
+	qmd_engine *engine = compile(model, 1);
+	qmd_context *context = new_context(engine, 1, 4);
+	run_images(context, images, N_IMAGES, expected, expected_probabilities);
+	qmd_context_free(context);
+	qmd_engine_free(engine);
+
+	fenv_t saved;
+	fegetenv(&saved);
+	const unsigned before = set_odd_environment();
+	engine = compile(model, 1);
+	context = new_context(engine, 3, 4);
+	run_images(context, images, N_IMAGES, logits, probabilities);
+	unsigned after;
+	__asm__ volatile("stmxcsr %0" : "=m"(after));
+	fesetenv(&saved);
+	ck_assert_uint_eq(before, after);
+	ck_assert_mem_eq(logits, expected, sizeof logits);
+	ck_assert_mem_eq(probabilities, expected_probabilities, sizeof probabilities);
+	qmd_context_free(context);
+	qmd_engine_free(engine);
+	free(images);
+	qmd_model_free(model);
+}
+END_TEST
+#endif
+
+int main(void) {
+	Suite *suite = suite_create("engine");
+	TCase *results = tcase_create("results");
+	tcase_set_timeout(results, 120);
+	tcase_add_loop_test(results, engines_equal_plain_integers, 0, QMDT_N_NETWORKS);
+	tcase_add_loop_test(results, logits_differ_among_images, 0, QMDT_N_NETWORKS);
+	tcase_add_test(results, softmax_is_right_to_the_last_bit_but_one);
+	tcase_add_test(results, probabilities_are_the_softmax_of_the_logits);
+	suite_add_tcase(suite, results);
+
+	TCase *plan = tcase_create("plan");
+	tcase_add_test(plan, layers_are_fused);
+	tcase_add_test(plan, fusion_can_be_switched_off);
+	tcase_add_test(plan, tensors_share_memory);
+	tcase_add_test(plan, sums_that_could_overflow_are_refused);
+	tcase_add_test(plan, models_that_are_no_engines_are_refused);
+	tcase_add_test(plan, an_unfolded_batchnorm_is_refused);
+	suite_add_tcase(suite, plan);
+
+	TCase *contexts = tcase_create("contexts");
+	tcase_set_timeout(contexts, 120);
+	tcase_add_test(contexts, contexts_check_their_options);
+	tcase_add_test(contexts, runs_check_their_arguments);
+	tcase_add_test(contexts, threads_share_an_engine);
+	tcase_add_test(contexts, a_context_outlives_its_engine);
+	tcase_add_test(contexts, a_forked_process_goes_on);
+#if defined(__x86_64__)
+	tcase_add_loop_test(contexts, the_environment_of_the_host_changes_nothing, 0, QMDT_N_NETWORKS);
+#endif
+	suite_add_tcase(suite, contexts);
+	return qmdt_run(suite);
+}
