@@ -563,27 +563,27 @@ static void damage_padding(qmd_pixels *pixels) {
 
 START_TEST(damaged_sections_are_refused) {
 	static const struct {
-		int32_t kind;
 		damage_fn damage;
-		qmd_status status;
 		const char *text;
+		int32_t kind;
+		qmd_status status;
 	} cases[] = {
-		{QMD_PIXELS_ICNNMD, damage_kind, QMD_ERROR_FORMAT, "file: pixels: offset 1012: pixels of kind 3"},
-		{QMD_PIXELS_ICNNMD, damage_order, QMD_ERROR_FORMAT, "superposed atom 4 is 3, expected ascending"},
-		{QMD_PIXELS_ICNNMD, damage_index, QMD_ERROR_FORMAT,
-		 "superposed atom 5 is 8, expected ascending numbers below 8"},
-		{QMD_PIXELS_ICNNMD, damage_hetero, QMD_ERROR_FORMAT, "atom 5: hetero is 2"},
-		{QMD_PIXELS_ICNNMD, damage_residue, QMD_ERROR_FORMAT, "atom 5: residue is 8"},
-		{QMD_PIXELS_ICNNMD, damage_name, QMD_ERROR_FORMAT, "atom 5: its names hold other than printable"},
-		{QMD_PIXELS_ICNNMD, damage_insertion_code, QMD_ERROR_FORMAT, "atom 5: its names hold other than printable"},
-		{QMD_PIXELS_ICNNMD, damage_reference, QMD_ERROR_RANGE,
-		 "file: pixels: pixels: the reference of atom 6 has z = nan"},
-		{QMD_PIXELS_ICNNMD, damage_distance, QMD_ERROR_RANGE, "the reference of atom 6 has z = 1e+30"},
-		{QMD_PIXELS_DISPLACEMENT, damage_step_zero, QMD_ERROR_FORMAT, "step 7 is 0"},
-		{QMD_PIXELS_DISPLACEMENT, damage_step_negative, QMD_ERROR_FORMAT, "step 7 is -1"},
-		{QMD_PIXELS_DISPLACEMENT, damage_step_nan, QMD_ERROR_FORMAT, "step 7 is nan"},
-		{QMD_PIXELS_DISPLACEMENT, damage_step_infinite, QMD_ERROR_FORMAT, "step 7 is inf"},
-		{QMD_PIXELS_ICNNMD, damage_padding, QMD_ERROR_FORMAT, "background pixel 8 shows no atom and is 1"}};
+		{damage_kind, "file: pixels: offset 1012: pixels of kind 3", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
+		{damage_order, "superposed atom 4 is 3, expected ascending", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
+		{damage_index, "superposed atom 5 is 8, expected ascending numbers below 8", QMD_PIXELS_ICNNMD,
+		 QMD_ERROR_FORMAT},
+		{damage_hetero, "atom 5: hetero is 2", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
+		{damage_residue, "atom 5: residue is 8", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
+		{damage_name, "atom 5: its names hold other than printable", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
+		{damage_insertion_code, "atom 5: its names hold other than printable", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
+		{damage_reference, "file: pixels: pixels: the reference of atom 6 has z = nan", QMD_PIXELS_ICNNMD,
+		 QMD_ERROR_RANGE},
+		{damage_distance, "the reference of atom 6 has z = 1e+30", QMD_PIXELS_ICNNMD, QMD_ERROR_RANGE},
+		{damage_step_zero, "step 7 is 0", QMD_PIXELS_DISPLACEMENT, QMD_ERROR_FORMAT},
+		{damage_step_negative, "step 7 is -1", QMD_PIXELS_DISPLACEMENT, QMD_ERROR_FORMAT},
+		{damage_step_nan, "step 7 is nan", QMD_PIXELS_DISPLACEMENT, QMD_ERROR_FORMAT},
+		{damage_step_infinite, "step 7 is inf", QMD_PIXELS_DISPLACEMENT, QMD_ERROR_FORMAT},
+		{damage_padding, "background pixel 8 shows no atom and is 1", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		qmd_pixels *pixels = make_small(cases[i].kind), *loaded = NULL;
 		cases[i].damage(pixels);

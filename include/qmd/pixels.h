@@ -29,9 +29,10 @@ typedef struct qmd_pixels_options {
 	int32_t kind;           /**< a qmd_pixels_kind; default QMD_PIXELS_DISPLACEMENT */
 	const char *superpose;  /**< selection to superpose on, within the data set's atoms; NULL (default): backbone, else
 							   CA, else all */
-	double range;           /**< displacement that becomes 127; default 5; finite and above 0 */
+	double range;           /**< displacement that becomes 127; default 5; 0.0005 to 1e6 (angstrom),
+							   0.05 to 1e6 (sigma) */
 	int32_t range_in_sigma; /**< 0 (default): range is in angstrom; 1: in units of each atom's own standard deviation
-							   over the training frames */
+							   over the training frames, its three axes together, at least 0.01 angstrom */
 	uint32_t n_iterations;  /**< superpositions on the mean, each followed by a new mean; default 3, at least 1; icnnmd
 							   superposes on the first training frame and ignores it */
 } qmd_pixels_options;
@@ -43,8 +44,12 @@ QMD_API void qmd_pixels_options_init(qmd_pixels_options *options);
  * Fit pixels on the training frames of a split.
  *
  * @param options  copied; NULL for the defaults
- * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_MATCH if `superpose` selects fewer than 3 atoms; the errors of
- *         qmd_dataset_read() and qmd_pixels_run()
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_FORMAT if `superpose` is not a selection; QMD_ERROR_MATCH if it
+ *         selects fewer than 3 atoms; QMD_ERROR_STATE for fewer than 2 training frames with range_in_sigma; the errors
+ *         of qmd_dataset_read() and qmd_pixels_run()
+ *
+ * Frames are read one at a time, n_iterations + 2 times each: memory does not grow with their number. Frames that have
+ * a box are made whole first (qmd_frame.box).
  * @since 0.1
  */
 QMD_API qmd_status qmd_pixels_fit(qmd_dataset *dataset, const qmd_split *split, const qmd_pixels_options *options,
@@ -74,7 +79,8 @@ QMD_API float qmd_pixels_scale(const qmd_pixels *pixels);
 /** One of the atoms, as the first state of the data set names it. QMD_ERROR_RANGE beyond the last. @since 0.1 */
 QMD_API qmd_status qmd_pixels_atom(const qmd_pixels *pixels, size_t index, qmd_atom *atom);
 
-/** The reference that frames are superposed on, n_atoms * 3 floats, in angstrom. @since 0.1 */
+/** The reference that frames are superposed on, n_atoms * 3 floats, in angstrom; the mean of the atoms that are
+ * superposed on lies in the origin. @since 0.1 */
 QMD_API qmd_status qmd_pixels_reference(const qmd_pixels *pixels, float *xyz);
 
 /** The image that says nothing: zeros (displacement) or the mean image of the training frames (icnnmd). side * side * 3
@@ -104,7 +110,8 @@ QMD_API void qmd_frame_init(qmd_frame *frame);
  * @param frames       n_frames frames
  * @param[out] images  n_frames * side * side * 3 bytes, NHWC, of type qmd_pixels_type()
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE for a wrong number of atoms; QMD_ERROR_RANGE for an index, a
- *         coordinate that is not finite, or an atom more than 512 angstrom from the first one superposed on
+ *         coordinate that is not finite, or an atom more than 512 angstrom along x, y or z from the
+ *         first one superposed on
  *
  * Thread-safe. The result is the same byte for byte on every machine (docs/numerics.md). @since 0.1
  */
@@ -114,6 +121,8 @@ QMD_API qmd_status qmd_pixels_run(const qmd_pixels *pixels, const qmd_frame *fra
  * Frames of a data set to images; as qmd_pixels_run(). A data set is read by one thread at a time.
  *
  * @param indices  n frames of the data set
+ * @return as qmd_pixels_run(), the errors of qmd_dataset_read(), and QMD_ERROR_SHAPE or QMD_ERROR_MATCH if the number
+ * or the names of the data set's atoms are not those of the pixels
  * @since 0.1
  */
 QMD_API qmd_status qmd_pixels_run_dataset(const qmd_pixels *pixels, qmd_dataset *dataset, const uint32_t *indices,
