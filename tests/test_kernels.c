@@ -1,6 +1,11 @@
 #include "support.h"
 
+#include <dirent.h>
+#include <math.h>
+#include <stdio.h>
+
 #include "kernel.h"
+#include "kernel_fixture.h"
 
 /* Run one image through the reference. Views without halo; numbers as bytes. */
 static void run_reference(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, const void *a,
@@ -116,6 +121,185 @@ START_TEST(reference_add_by_hand) {
 }
 END_TEST
 
+/*
+ * The reference once more, another way: in wide integers, input by input, each adding to all outputs that it reaches,
+ * without halo; and rounded in double, where the product of two floats is exact.
+ */
+static void scatter(const qmdt_kernel_case *test, size_t image, int64_t *sums) {
+	const qmdi_kernel_shape *shape = &test->shape;
+	const int64_t h = (int64_t)shape->out_h * shape->pool, w = (int64_t)shape->out_w * shape->pool;
+	for (int64_t i = 0; i < h * w * shape->out_c; ++i) {
+		sums[i] = test->bias[i % shape->out_c];
+	}
+	for (int64_t from = 0; from < (int64_t)shape->in_h * shape->in_w * shape->in_c; ++from) {
+		const int64_t y = from / shape->in_c / shape->in_w, x = from / shape->in_c % shape->in_w,
+					  k = from % shape->in_c;
+		const uint8_t byte = *((const uint8_t *)test->inputs[0].view.data + image * test->inputs[0].view.image_stride +
+							   (size_t)y * test->inputs[0].view.row_stride + (size_t)(x * shape->in_c + k));
+		const int64_t number = shape->operand == QMDI_S8 ? (int8_t)byte : byte;
+		for (int64_t tap = 0; tap < (int64_t)shape->kernel_h * shape->kernel_w; ++tap) {
+			const int64_t up = y + shape->pad_top - tap / shape->kernel_w,
+						  left = x + shape->pad_left - tap % shape->kernel_w;
+			const int64_t to_y = up / shape->stride_h, to_x = left / shape->stride_w;
+			if (up < 0 || left < 0 || up % shape->stride_h != 0 || left % shape->stride_w != 0 || to_y >= h ||
+				to_x >= w) {
+				continue;
+			}
+			for (int64_t c = 0; c < shape->out_c; ++c) {
+				const int64_t weight = (c * shape->kernel_h * shape->kernel_w + tap) * shape->in_c + k;
+				sums[(to_y * w + to_x) * shape->out_c + c] += number * test->weights[weight];
+			}
+		}
+	}
+}
+
+static int64_t round_half_even(double value) {
+	const double below = floor(value);
+	const int64_t low = (int64_t)below;
+	return value - below > 0.5 || (value - below == 0.5 && low % 2 != 0) ? low + 1 : low;
+}
+
+/* What a pixel's channel must be, from the sums of scatter(). */
+static double expected_output(const qmdt_kernel_case *test, const int64_t *sums, size_t y, size_t x, size_t c) {
+	const qmdi_kernel_shape *shape = &test->shape;
+	double largest = -1e300;
+	for (size_t i = 0; i < (size_t)shape->pool * shape->pool; ++i) {
+		const size_t window =
+			(y * shape->pool + i / shape->pool) * shape->out_w * shape->pool + x * shape->pool + i % shape->pool;
+		const double value = (float)((double)(float)sums[window * shape->out_c + c] * (double)test->multipliers[c]);
+		largest = value > largest ? value : largest;
+	}
+	if (shape->float_output) {
+		return largest;
+	}
+	return (double)round_half_even(largest < shape->low ? shape->low : largest > 127 ? 127 : largest);
+}
+
+static void check_against_scatter(const qmdt_kernel_case *test) {
+	const qmdi_kernel_shape *shape = &test->shape;
+	int64_t *sums =
+		malloc((size_t)shape->out_h * shape->out_w * shape->pool * shape->pool * shape->out_c * sizeof *sums);
+	ck_assert_ptr_nonnull(sums);
+	for (size_t image = 0; image < test->n_images; ++image) {
+		scatter(test, image, sums);
+		for (size_t i = 0; i < (size_t)shape->out_h * shape->out_w * shape->out_c; ++i) {
+			const size_t y = i / shape->out_c / shape->out_w, x = i / shape->out_c % shape->out_w, c = i % shape->out_c;
+			const uint8_t *pixel = (const uint8_t *)test->output.view.data + image * test->output.view.image_stride +
+								   y * test->output.view.row_stride;
+			const size_t element = x * shape->out_c + c;
+			const double found =
+				shape->float_output ? ((const float *)pixel)[element] : ((const int8_t *)pixel)[element];
+			const double expected = expected_output(test, sums, y, x, c);
+			if (found != expected) { /* Check writes to a file at each assertion */
+				ck_abort_msg("image %zu, row %zu, pixel %zu, channel %zu: %g instead of %g", image, y, x, c, found,
+							 expected);
+			}
+		}
+	}
+	free(sums);
+}
+
+START_TEST(reference_equals_another_way_of_computing) {
+	qmdt_random_seed(11);
+	for (int i = 0; i < 120; ++i) {
+		const qmdi_kernel_shape shape = qmdt_random_shape(i % 2 == 0 ? QMDI_OP_CONV2D : QMDI_OP_DENSE);
+		qmdt_kernel_case test;
+		qmdt_case_make(&test, &shape, (qmdt_fill)(i % QMDT_N_FILLS), 1 + (size_t)i % 2);
+		qmdt_case_run(&test, qmdi_kernel_choose(&shape, QMDI_ISA_REF));
+		check_against_scatter(&test);
+		qmdt_case_free(&test);
+	}
+}
+END_TEST
+
+static void check_guards(const qmdt_kernel_case *test) {
+	for (size_t i = 0; i < test->output.size + QMDI_SLACK; ++i) {
+		if (!qmdt_case_is_inside(test, i) && test->output.bytes[i] != QMDT_GUARD) {
+			ck_abort_msg("byte %zu outside the inside was written", i);
+		}
+	}
+}
+
+static void describe(const qmdt_kernel_case *test, char text[256]) {
+	const qmdi_kernel_shape *s = &test->shape;
+	snprintf(text, 256,
+			 "operand %d, in %ux%ux%u, out %ux%ux%u, kernel %ux%u, stride %ux%u, pad %u %u %u %u, pool %u, low %d, "
+			 "float %d, "
+			 "%zu images, fill %d",
+			 (int)s->operand, s->in_h, s->in_w, s->in_c, s->out_h, s->out_w, s->out_c, s->kernel_h, s->kernel_w,
+			 s->stride_h, s->stride_w, s->pad_top, s->pad_left, s->pad_bottom, s->pad_right, s->pool, s->low,
+			 s->float_output, test->n_images, (int)test->fill);
+}
+
+/* Every row that supports the case against the reference, byte for byte, guards included. Returns outputs compared. */
+static size_t check_rows(qmdt_kernel_case *test) {
+	size_t n_rows, n_compared = 0;
+	const qmdi_kernel *const *rows = qmdi_kernels(&n_rows);
+	const qmdi_kernel *reference = qmdi_kernel_choose(&test->shape, QMDI_ISA_REF);
+	ck_assert_ptr_nonnull(reference);
+	qmdt_case_run(test, reference);
+	check_guards(test);
+	const size_t size = test->output.size + QMDI_SLACK;
+	uint8_t *expected = malloc(size);
+	ck_assert_ptr_nonnull(expected);
+	memcpy(expected, test->output.bytes, size);
+	for (size_t i = 0; i < n_rows; ++i) {
+		if (rows[i] == reference || !qmdi_kernel_runs_here(rows[i]) || !qmdi_kernel_supports(rows[i], &test->shape)) {
+			continue;
+		}
+		qmdt_case_run(test, rows[i]);
+		if (memcmp(test->output.bytes, expected, size) != 0) {
+			char text[256];
+			describe(test, text);
+			ck_abort_msg("%s differs from %s: %s", rows[i]->name, reference->name, text);
+		}
+		n_compared += qmdt_case_n_outputs(test);
+	}
+	free(expected);
+	return n_compared;
+}
+
+#ifdef __SANITIZE_ADDRESS__
+#define N_CASES 300
+#else
+#define N_CASES 1500
+#endif
+
+START_TEST(every_row_equals_the_reference) {
+	const qmdi_op ops[] = {QMDI_OP_CONV2D, QMDI_OP_DENSE, QMDI_OP_MAXPOOL, QMDI_OP_AVGPOOL, QMDI_OP_ADD};
+	qmdt_random_seed(7);
+	size_t n_compared = 0;
+	for (int i = 0; i < N_CASES; ++i) {
+		/* Most are convolutions, the rest in turn. */
+		const qmdi_kernel_shape shape = qmdt_random_shape(ops[i % 3 == 2 ? 1 + i / 3 % 4 : 0]);
+		qmdt_kernel_case test;
+		qmdt_case_make(&test, &shape, (qmdt_fill)qmdt_random_below(QMDT_N_FILLS), 1 + qmdt_random_below(20) % 9 % 7);
+		n_compared += check_rows(&test);
+		qmdt_case_free(&test);
+	}
+	printf("%zu outputs compared\n", n_compared);
+}
+END_TEST
+
+/* Layers of the icnnmd network on 68 x 68 pixels, whole. */
+START_TEST(rows_equal_the_reference_on_the_network) {
+	const qmdi_kernel_shape layers[] = {
+		{QMDI_OP_CONV2D, QMDI_S8, 68, 68, 3, 33, 33, 32, 5, 5, 1, 1, 1, 1, 1, 1, 2, 0, 0, 0, 0, 0},
+		{QMDI_OP_CONV2D, QMDI_U8, 68, 68, 3, 33, 33, 32, 5, 5, 1, 1, 1, 1, 1, 1, 2, 0, 0, 0, 0, 0},
+		{QMDI_OP_CONV2D, QMDI_S7, 33, 33, 32, 33, 33, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0},
+		{QMDI_OP_CONV2D, QMDI_S7, 33, 33, 64, 15, 15, 64, 3, 3, 1, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0},
+		{QMDI_OP_DENSE, QMDI_S7, 1, 1, 14400, 1, 1, 512, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0},
+		{QMDI_OP_DENSE, QMDI_S7, 1, 1, 512, 1, 1, 2, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0},
+	};
+	qmdt_random_seed(5);
+	for (size_t i = 0; i < sizeof layers / sizeof layers[0]; ++i) {
+		qmdt_kernel_case test;
+		qmdt_case_make(&test, &layers[i], i % 2 == 0 ? QMDT_FILL_EXTREME : QMDT_FILL_RANDOM, 2);
+		check_rows(&test);
+		qmdt_case_free(&test);
+	}
+}
+END_TEST
 int main(void) {
 	Suite *suite = suite_create("kernels");
 	TCase *reference = tcase_create("reference");
@@ -123,6 +307,12 @@ int main(void) {
 	tcase_add_test(reference, reference_dense_rounds_ties_to_even_and_clamps);
 	tcase_add_test(reference, reference_pools_by_hand);
 	tcase_add_test(reference, reference_add_by_hand);
+	tcase_add_test(reference, reference_equals_another_way_of_computing);
 	suite_add_tcase(suite, reference);
+	TCase *rows = tcase_create("rows");
+	tcase_set_timeout(rows, 300);
+	tcase_add_test(rows, every_row_equals_the_reference);
+	tcase_add_test(rows, rows_equal_the_reference_on_the_network);
+	suite_add_tcase(suite, rows);
 	return qmdt_run(suite);
 }

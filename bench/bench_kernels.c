@@ -1,0 +1,139 @@
+/*
+ * qmd_bench_kernels: every CPU row of the kernel table over the layers of the icnnmd network on 68 x 68 pixels, one
+ * thread, against what this core can do at most: a loop of the same multiply-add instructions on registers alone.
+ *
+ *     qmd_bench_kernels [PART OF A KERNEL'S NAME]
+ *
+ * A line is the best of several repetitions, each at least 10 ms long, after one to warm up.
+ */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "kernel.h"
+#include "peak.h"
+
+#define REPETITIONS 7
+
+typedef struct layer {
+	const char *name;
+	qmdi_kernel_shape shape;
+} layer;
+
+static const layer layers[] = {
+	{"conv 5x5x3-32 pool u8",
+	 {QMDI_OP_CONV2D, QMDI_U8, 68, 68, 3, 33, 33, 32, 5, 5, 1, 1, 1, 1, 1, 1, 2, 0, 0, 0, 0, 0}},
+	{"conv 5x5x3-32 pool s8",
+	 {QMDI_OP_CONV2D, QMDI_S8, 68, 68, 3, 33, 33, 32, 5, 5, 1, 1, 1, 1, 1, 1, 2, 0, 0, 0, 0, 0}},
+	{"conv 3x3x32-64", {QMDI_OP_CONV2D, QMDI_S7, 33, 33, 32, 33, 33, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0}},
+	{"conv 3x3x64-64 pool",
+	 {QMDI_OP_CONV2D, QMDI_S7, 33, 33, 64, 15, 15, 64, 3, 3, 1, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0}},
+	{"dense 14400-512", {QMDI_OP_DENSE, QMDI_S7, 1, 1, 14400, 1, 1, 512, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}},
+	{"dense 512-2", {QMDI_OP_DENSE, QMDI_S7, 1, 1, 512, 1, 1, 2, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0}},
+};
+
+static double seconds(void) {
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static void *aligned(size_t size) {
+	void *memory = aligned_alloc(64, (size + 2 * QMDI_SLACK) / 64 * 64 + 64);
+	if (memory == NULL) {
+		fputs("qmd_bench_kernels: out of memory\n", stderr);
+		exit(1);
+	}
+	return memory;
+}
+
+/* A tensor with a halo of one pixel, filled with small numbers: what they are does not change the time. */
+static qmdi_view tensor(size_t h, size_t w, size_t c, size_t n_images, void **memory) {
+	const size_t row = (w + 2) * c, image = (h + 2) * row;
+	*memory = aligned(n_images * image);
+	for (size_t i = 0; i < n_images * image; ++i) {
+		((uint8_t *)*memory)[i] = (uint8_t)(i * 37 % 101);
+	}
+	return (qmdi_view){(uint8_t *)*memory + row + c, row, image};
+}
+
+static void *packed_weights(const qmdi_kernel *kernel, const qmdi_kernel_shape *shape) {
+	const size_t k = (size_t)shape->kernel_h * shape->kernel_w * shape->in_c;
+	int8_t *weights = aligned(k * shape->out_c);
+	int32_t *bias = aligned(shape->out_c * sizeof *bias);
+	float *multipliers = aligned(shape->out_c * sizeof *multipliers);
+	for (size_t i = 0; i < k * shape->out_c; ++i) {
+		weights[i] = (int8_t)((int)(i * 31 % 255) - 127);
+	}
+	for (size_t c = 0; c < shape->out_c; ++c) {
+		bias[c] = 100;
+		multipliers[c] = 1e-4f;
+	}
+	void *packed = aligned(kernel->packed_size(shape));
+	kernel->pack(shape, &(qmdi_kernel_weights){weights, bias, multipliers}, packed);
+	free(weights);
+	free(bias);
+	free(multipliers);
+	return packed;
+}
+
+/* Least seconds of one run. */
+static double time_run(const qmdi_kernel *kernel, const qmdi_kernel_call *call) {
+	const size_t n_tasks = kernel->n_tasks(call->shape, call->n_images);
+	double least = 1e30;
+	for (int repetition = 0; repetition <= REPETITIONS; ++repetition) {
+		size_t n = 0;
+		const double start = seconds();
+		double elapsed = 0;
+		while (elapsed < 0.01) {
+			kernel->run(call, 0, n_tasks);
+			++n;
+			elapsed = seconds() - start;
+		}
+		if (repetition > 0 && elapsed / (double)n < least) {
+			least = elapsed / (double)n;
+		}
+	}
+	return least;
+}
+
+static void bench_layer(const qmdi_kernel *kernel, const layer *layer, size_t n_images, double peak) {
+	const qmdi_kernel_shape *shape = &layer->shape;
+	void *input, *output, *packed = packed_weights(kernel, shape);
+	qmdi_kernel_call call = {.shape = shape, .packed = packed, .n_images = n_images};
+	call.inputs[0] = tensor(shape->in_h, shape->in_w, shape->in_c, n_images, &input);
+	call.output = tensor(shape->out_h, shape->out_w, shape->out_c * (shape->float_output ? 4u : 1u), n_images, &output);
+	const double time = time_run(kernel, &call);
+	const double macs = (double)n_images * shape->out_h * shape->out_w * shape->pool * shape->pool * shape->out_c *
+						shape->kernel_h * shape->kernel_w * shape->in_c;
+	printf("%-24s %-22s %5zu %10.1f %9.1f", kernel->name, layer->name, n_images, time * 1e6, macs / time * 1e-9);
+	if (peak > 0) {
+		printf(" %6.1f%%", 100 * macs / time / peak);
+	}
+	putchar('\n');
+	free(input);
+	free(output);
+	free(packed);
+}
+
+int main(int argc, char **argv) {
+	double peaks[4] = {0};
+	for (qmdi_isa isa = QMDI_ISA_AVX2; isa <= qmdi_machine_isa(); ++isa) {
+		peaks[isa] = qmd_bench_peak(isa, qmdi_machine_features());
+		printf("peak %s: %.1f GMAC/s\n", qmdi_isa_name(isa), peaks[isa] * 1e-9);
+	}
+	printf("%-24s %-22s %5s %10s %9s %7s\n", "kernel", "layer", "batch", "us", "GMAC/s", "of peak");
+	size_t n_rows;
+	const qmdi_kernel *const *rows = qmdi_kernels(&n_rows);
+	for (size_t row = 0; row < n_rows; ++row) {
+		for (size_t i = 0; i < sizeof layers / sizeof layers[0]; ++i) {
+			if ((argc < 2 || strstr(rows[row]->name, argv[1]) != NULL) && qmdi_kernel_runs_here(rows[row]) &&
+				qmdi_kernel_supports(rows[row], &layers[i].shape)) {
+				bench_layer(rows[row], &layers[i], 1, peaks[rows[row]->isa]);
+				bench_layer(rows[row], &layers[i], 32, peaks[rows[row]->isa]);
+			}
+		}
+	}
+	return 0;
+}
