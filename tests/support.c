@@ -59,6 +59,7 @@ const char *qmdt_data(const char *name) {
 }
 
 void qmdt_write_file(const char *path, const void *data, size_t size) {
+	remove(path); /* some file systems wait for the disk where a file is truncated and written anew */
 	FILE *file = fopen(path, "wb");
 	ck_assert_msg(file != NULL, "%s: %s", path, strerror(errno));
 	ck_assert_uint_eq(fwrite(data, 1, size, file), size);
