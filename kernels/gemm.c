@@ -86,11 +86,7 @@ static void run_row(const qmdi_gemm *gemm, qmdi_tile tile, size_t n, size_t pool
 	}
 }
 
-size_t qmdi_gemm_conv_tasks(const qmdi_kernel_shape *shape, size_t n_images) {
-	return n_images * shape->out_h;
-}
-
-void qmdi_gemm_conv_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
+static void run_conv(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
 	const qmdi_kernel_shape *shape = call->shape;
 	const qmdi_view *input = &call->inputs[0], *output = &call->output;
 	const size_t row_step = shape->stride_h * input->row_stride;
@@ -111,11 +107,7 @@ void qmdi_gemm_conv_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, siz
 	}
 }
 
-size_t qmdi_gemm_dense_tasks(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape) {
-	return divide_up(shape->out_c, gemm->nr);
-}
-
-void qmdi_gemm_dense_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
+static void run_dense(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
 	qmdi_tile tile = {.shape = call->shape, .n_segments = 1, .n_dwords = n_dwords(call->shape)};
 	tile.inputs[0] = call->inputs[0].data;
 	tile.input_step = call->inputs[0].image_stride;
@@ -123,5 +115,17 @@ void qmdi_gemm_dense_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, si
 	for (size_t block = first_task; block < first_task + n_tasks; ++block) {
 		set_block(gemm, call, block, call->output.data, &tile);
 		run_row(gemm, tile, call->n_images, 0);
+	}
+}
+
+size_t qmdi_gemm_n_tasks(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape, size_t n_images) {
+	return shape->op == QMDI_OP_CONV2D ? n_images * shape->out_h : divide_up(shape->out_c, gemm->nr);
+}
+
+void qmdi_gemm_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
+	if (call->shape->op == QMDI_OP_CONV2D) {
+		run_conv(gemm, call, first_task, n_tasks);
+	} else {
+		run_dense(gemm, call, first_task, n_tasks);
 	}
 }

@@ -53,12 +53,46 @@ size_t qmdi_gemm_packed_size(const qmdi_gemm *gemm, const qmdi_kernel_shape *sha
 void qmdi_gemm_pack(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights,
 					void *packed);
 
-/* conv2d: a task is one output row of one image. */
-size_t qmdi_gemm_conv_tasks(const qmdi_kernel_shape *shape, size_t n_images);
-void qmdi_gemm_conv_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks);
+/* A task is one output row of one image, for dense one block of channels of all images. */
+size_t qmdi_gemm_n_tasks(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape, size_t n_images);
+void qmdi_gemm_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks);
 
-/* dense: a task is one block of channels of all images. */
-size_t qmdi_gemm_dense_tasks(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape);
-void qmdi_gemm_dense_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks);
+/* How micro-kernels are written: loops over a tile are unrolled whole, so that an array of sums becomes registers, and
+ * there is a variant of the code for each number of windows. */
+#define UNROLL _Pragma("GCC unroll 32")
+#define INLINE static inline __attribute__((always_inline))
+#define QMDI_VARIANT(n, operand)                                                                                       \
+	case n:                                                                                                            \
+		compute(tile, n, operand);                                                                                     \
+		break
+
+/* The row of the table for a micro-kernel: what stands in a kernel's file after its `static const qmdi_gemm gemm`. */
+#define QMDI_GEMM_ROW(row, op_, isa_, features_)                                                                       \
+	static size_t packed_size(const qmdi_kernel_shape *shape) {                                                        \
+		return qmdi_gemm_packed_size(&gemm, shape);                                                                    \
+	}                                                                                                                  \
+	static void pack(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, void *packed) {               \
+		qmdi_gemm_pack(&gemm, shape, weights, packed);                                                                 \
+	}                                                                                                                  \
+	static size_t n_tasks(const qmdi_kernel_shape *shape, size_t n_images) {                                           \
+		return qmdi_gemm_n_tasks(&gemm, shape, n_images);                                                              \
+	}                                                                                                                  \
+	static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {                                 \
+		qmdi_gemm_run(&gemm, call, first_task, n_tasks);                                                               \
+	}                                                                                                                  \
+	const qmdi_kernel qmdi_##row = {                                                                                   \
+		.name = #row,                                                                                                  \
+		.op = (op_),                                                                                                   \
+		.device = "cpu",                                                                                               \
+		.isa = (isa_),                                                                                                 \
+		.features = (features_),                                                                                       \
+		.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,                                                                       \
+		.granularity = QMDI_PER_CHANNEL,                                                                               \
+		.supports = qmdi_any_shape,                                                                                    \
+		.packed_size = packed_size,                                                                                    \
+		.pack = pack,                                                                                                  \
+		.n_tasks = n_tasks,                                                                                            \
+		.run = run,                                                                                                    \
+	}
 
 #endif

@@ -5,8 +5,14 @@
 #include "kernel.h"
 
 extern const qmdi_kernel qmdi_conv_x8s8_avx512vnni;
+extern const qmdi_kernel qmdi_conv_x8s8_avxvnni;
+extern const qmdi_kernel qmdi_conv_x8s8_ymm_avx512vnni;
+extern const qmdi_kernel qmdi_conv_x8s8_avx2;
 extern const qmdi_kernel qmdi_conv_x8s8_ref;
 extern const qmdi_kernel qmdi_dense_x8s8_avx512vnni;
+extern const qmdi_kernel qmdi_dense_x8s8_avxvnni;
+extern const qmdi_kernel qmdi_dense_x8s8_ymm_avx512vnni;
+extern const qmdi_kernel qmdi_dense_x8s8_avx2;
 extern const qmdi_kernel qmdi_dense_x8s8_ref;
 extern const qmdi_kernel qmdi_maxpool_x8_ref;
 extern const qmdi_kernel qmdi_avgpool_x8_ref;

@@ -29,7 +29,7 @@
 #define NR 32
 
 /* The sums of n windows, the first (n + 1) / 2 of them in row 0, over all of K. Returns the end of the weights. */
-INLINE const uint8_t *accumulate(const qmdi_tile *tile, const int n, const int is_signed, __m512i sums[MR][2]) {
+INLINE const uint8_t *accumulate(const qmdi_tile *tile, const int n, const qmdi_operand operand, __m512i sums[MR][2]) {
 	const int n0 = (n + 1) / 2;
 	const uint8_t *weights = tile->stream + 128;
 	UNROLL
@@ -45,7 +45,8 @@ INLINE const uint8_t *accumulate(const qmdi_tile *tile, const int n, const int i
 			UNROLL
 			for (int i = 0; i < n; ++i) {
 				const uint8_t *row = i < n0 ? row0 : row1;
-				const __m512i x = qmdi_zmm_broadcast(row + (size_t)(i < n0 ? i : i - n0) * tile->input_step, is_signed);
+				const __m512i x =
+					qmdi_zmm_broadcast(row + (size_t)(i < n0 ? i : i - n0) * tile->input_step, operand == QMDI_S8);
 				qmdi_zmm_multiply_add(&sums[i][0], x, w0);
 				qmdi_zmm_multiply_add(&sums[i][1], x, w1);
 			}
@@ -84,34 +85,30 @@ INLINE void finish(const qmdi_tile *tile, const int n, const size_t half, __m512
 	}
 }
 
-INLINE void compute(const qmdi_tile *tile, const int n, const int is_signed) {
+INLINE void compute(const qmdi_tile *tile, const int n, const qmdi_operand operand) {
 	__m512i sums[MR][2];
-	const uint8_t *multipliers = accumulate(tile, n, is_signed, sums);
+	const uint8_t *multipliers = accumulate(tile, n, operand, sums);
 	finish(tile, n, 0, sums, multipliers);
 	finish(tile, n, 1, sums, multipliers);
 }
 
 /* A variant for each number of windows, so that the sums of all are registers. */
-#define VARIANT(n)                                                                                                     \
-	case n:                                                                                                            \
-		compute(tile, n, is_signed);                                                                                   \
-		break
-INLINE void compute_variant(const qmdi_tile *tile, size_t n, const int is_signed) {
+INLINE void compute_variant(const qmdi_tile *tile, size_t n, const qmdi_operand operand) {
 	switch (n) {
-		VARIANT(1);
-		VARIANT(2);
-		VARIANT(3);
-		VARIANT(4);
-		VARIANT(5);
-		VARIANT(6);
-		VARIANT(7);
-		VARIANT(8);
-		VARIANT(9);
-		VARIANT(10);
-		VARIANT(11);
-		VARIANT(12);
-		VARIANT(13);
-		VARIANT(14);
+		QMDI_VARIANT(1, operand);
+		QMDI_VARIANT(2, operand);
+		QMDI_VARIANT(3, operand);
+		QMDI_VARIANT(4, operand);
+		QMDI_VARIANT(5, operand);
+		QMDI_VARIANT(6, operand);
+		QMDI_VARIANT(7, operand);
+		QMDI_VARIANT(8, operand);
+		QMDI_VARIANT(9, operand);
+		QMDI_VARIANT(10, operand);
+		QMDI_VARIANT(11, operand);
+		QMDI_VARIANT(12, operand);
+		QMDI_VARIANT(13, operand);
+		QMDI_VARIANT(14, operand);
 	default:
 		break;
 	}
@@ -119,37 +116,12 @@ INLINE void compute_variant(const qmdi_tile *tile, size_t n, const int is_signed
 
 static void compute_tile(const qmdi_tile *tile, size_t n) {
 	if (tile->shape->operand == QMDI_S8) {
-		compute_variant(tile, n, 1);
+		compute_variant(tile, n, QMDI_S8);
 	} else {
-		compute_variant(tile, n, 0);
+		compute_variant(tile, n, QMDI_U8);
 	}
 }
 
 static const qmdi_gemm gemm = {.nr = NR, .mr = MR, .moved = QMDI_S8, .move = 128, .tile = compute_tile};
 
-static size_t packed_size(const qmdi_kernel_shape *shape) {
-	return qmdi_gemm_packed_size(&gemm, shape);
-}
-
-static void pack(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, void *packed) {
-	qmdi_gemm_pack(&gemm, shape, weights, packed);
-}
-
-static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
-	qmdi_gemm_conv_run(&gemm, call, first_task, n_tasks);
-}
-
-const qmdi_kernel qmdi_conv_x8s8_avx512vnni = {
-	.name = "conv_x8s8_avx512vnni",
-	.op = QMDI_OP_CONV2D,
-	.device = "cpu",
-	.isa = QMDI_ISA_AVX512VNNI,
-	.features = QMDI_CPU_AVX512VNNI,
-	.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,
-	.granularity = QMDI_PER_CHANNEL,
-	.supports = qmdi_any_shape,
-	.packed_size = packed_size,
-	.pack = pack,
-	.n_tasks = qmdi_gemm_conv_tasks,
-	.run = run,
-};
+QMDI_GEMM_ROW(conv_x8s8_avx512vnni, QMDI_OP_CONV2D, QMDI_ISA_AVX512VNNI, QMDI_CPU_AVX512VNNI);

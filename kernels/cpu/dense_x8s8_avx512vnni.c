@@ -25,7 +25,7 @@
 #define MR 6
 #define NR 64
 
-INLINE void compute(const qmdi_tile *tile, const int n, const int is_signed) {
+INLINE void compute(const qmdi_tile *tile, const int n, const qmdi_operand operand) {
 	__m512i sums[MR][4];
 	UNROLL
 	for (int i = 0; i < 4 * n; ++i) {
@@ -37,7 +37,7 @@ INLINE void compute(const qmdi_tile *tile, const int n, const int is_signed) {
 		const __m512i w2 = _mm512_load_si512(weights + 128), w3 = _mm512_load_si512(weights + 192);
 		UNROLL
 		for (int i = 0; i < n; ++i) {
-			const __m512i x = qmdi_zmm_broadcast(input + (size_t)i * tile->input_step, is_signed);
+			const __m512i x = qmdi_zmm_broadcast(input + (size_t)i * tile->input_step, operand == QMDI_S8);
 			qmdi_zmm_multiply_add(&sums[i][0], x, w0);
 			qmdi_zmm_multiply_add(&sums[i][1], x, w1);
 			qmdi_zmm_multiply_add(&sums[i][2], x, w2);
@@ -57,18 +57,14 @@ INLINE void compute(const qmdi_tile *tile, const int n, const int is_signed) {
 }
 
 /* A variant for each number of images, so that the sums of all are registers. */
-#define VARIANT(n)                                                                                                     \
-	case n:                                                                                                            \
-		compute(tile, n, is_signed);                                                                                   \
-		break
-INLINE void compute_variant(const qmdi_tile *tile, size_t n, const int is_signed) {
+INLINE void compute_variant(const qmdi_tile *tile, size_t n, const qmdi_operand operand) {
 	switch (n) {
-		VARIANT(1);
-		VARIANT(2);
-		VARIANT(3);
-		VARIANT(4);
-		VARIANT(5);
-		VARIANT(6);
+		QMDI_VARIANT(1, operand);
+		QMDI_VARIANT(2, operand);
+		QMDI_VARIANT(3, operand);
+		QMDI_VARIANT(4, operand);
+		QMDI_VARIANT(5, operand);
+		QMDI_VARIANT(6, operand);
 	default:
 		break;
 	}
@@ -76,42 +72,12 @@ INLINE void compute_variant(const qmdi_tile *tile, size_t n, const int is_signed
 
 static void compute_tile(const qmdi_tile *tile, size_t n) {
 	if (tile->shape->operand == QMDI_S8) {
-		compute_variant(tile, n, 1);
+		compute_variant(tile, n, QMDI_S8);
 	} else {
-		compute_variant(tile, n, 0);
+		compute_variant(tile, n, QMDI_U8);
 	}
 }
 
 static const qmdi_gemm gemm = {.nr = NR, .mr = MR, .moved = QMDI_S8, .move = 128, .tile = compute_tile};
 
-static size_t packed_size(const qmdi_kernel_shape *shape) {
-	return qmdi_gemm_packed_size(&gemm, shape);
-}
-
-static void pack(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, void *packed) {
-	qmdi_gemm_pack(&gemm, shape, weights, packed);
-}
-
-static size_t n_tasks(const qmdi_kernel_shape *shape, size_t n_images) {
-	(void)n_images;
-	return qmdi_gemm_dense_tasks(&gemm, shape);
-}
-
-static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
-	qmdi_gemm_dense_run(&gemm, call, first_task, n_tasks);
-}
-
-const qmdi_kernel qmdi_dense_x8s8_avx512vnni = {
-	.name = "dense_x8s8_avx512vnni",
-	.op = QMDI_OP_DENSE,
-	.device = "cpu",
-	.isa = QMDI_ISA_AVX512VNNI,
-	.features = QMDI_CPU_AVX512VNNI,
-	.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,
-	.granularity = QMDI_PER_CHANNEL,
-	.supports = qmdi_any_shape,
-	.packed_size = packed_size,
-	.pack = pack,
-	.n_tasks = n_tasks,
-	.run = run,
-};
+QMDI_GEMM_ROW(dense_x8s8_avx512vnni, QMDI_OP_DENSE, QMDI_ISA_AVX512VNNI, QMDI_CPU_AVX512VNNI);

@@ -6,18 +6,15 @@
 
 #include "../gemm.h"
 
-#define UNROLL _Pragma("GCC unroll 32")
-#define INLINE static inline __attribute__((always_inline))
-
 /* sum += u8 x s8, four products a lane. In assembly, since GCC 12 copies the intrinsic's sums about and spills them. */
 INLINE void qmdi_zmm_multiply_add(__m512i *sum, __m512i x, __m512i w) {
 	__asm__("vpdpbusd %2, %1, %0" : "+v"(*sum) : "v"(x), "v"(w));
 }
 
-/* A dword of the input in every lane; if signed, with 128 added to each byte. */
-INLINE __m512i qmdi_zmm_broadcast(const uint8_t *input, const int is_signed) {
+/* A dword of the input in every lane; if flipped, with the highest bit of each byte flipped. */
+INLINE __m512i qmdi_zmm_broadcast(const uint8_t *input, const int is_flipped) {
 	const __m512i x = _mm512_broadcastd_epi32(_mm_loadu_si32(input));
-	return is_signed ? _mm512_xor_si512(x, _mm512_set1_epi8(INT8_MIN)) : x;
+	return is_flipped ? _mm512_xor_si512(x, _mm512_set1_epi8(INT8_MIN)) : x;
 }
 
 /* Vector `vector` of a block's sums into a pixel at `output`, requantized. */
