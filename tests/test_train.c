@@ -1,0 +1,478 @@
+#include <fenv.h>
+#include <math.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#include "model/model_internal.h"
+#include "support.h"
+#include "train/optimizer.h"
+
+/* ---- Images of two classes: a bright patch in one corner or the other, and noise ---- */
+
+#define SIDE 12
+#define IMAGE_SIZE (SIDE * SIDE * 3)
+#define N_IMAGES 40
+
+static int8_t images[N_IMAGES * IMAGE_SIZE];
+static uint32_t labels[N_IMAGES];
+
+static unsigned next_number(unsigned *state) {
+	*state = *state * 1664525u + 1013904223u;
+	return *state >> 16;
+}
+
+static void make_images(unsigned seed) {
+	for (size_t i = 0; i < N_IMAGES; i++) {
+		labels[i] = i % 2;
+		for (size_t y = 0; y < SIDE; y++)
+			for (size_t x = 0; x < SIDE; x++)
+				for (size_t c = 0; c < 3; c++) {
+					const int in_patch = labels[i] ? y >= 8 && x >= 8 : y < 4 && x < 4;
+					const int noise = (int)(next_number(&seed) % 61) - 30;
+					images[((i * SIDE + y) * SIDE + x) * 3 + c] = (int8_t)(noise + (in_patch ? 30 : 0));
+				}
+	}
+}
+
+static qmd_model *new_model(uint64_t seed) {
+	qmd_model *model;
+	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){SIDE, SIDE, 3}, 2, seed, &model));
+	return model;
+}
+
+static qmd_train_options quick_options(void) {
+	qmd_train_options options;
+	qmd_train_options_init(&options);
+	options.epochs = 6;
+	options.learning_rate = 1e-3;
+	options.n_threads = 1; /* small layers: threads would mostly wait */
+	return options;
+}
+
+static void train(qmd_model *model, const qmd_train_options *options) {
+	qmdt_ok(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, options));
+}
+
+static void check_same_parameters(const qmd_model *a, const qmd_model *b) {
+	ck_assert_uint_eq(a->n_layers, b->n_layers);
+	for (size_t l = 0; l < a->n_layers; l++)
+		for (int p = 0; p < QMDI_MAX_PARAMETERS; p++)
+			if (a->layers[l].n_parameters[p])
+				ck_assert_mem_eq(a->layers[l].parameters[p], b->layers[l].parameters[p],
+								 a->layers[l].n_parameters[p] * sizeof(float));
+}
+
+static double accuracy(const qmd_model *model) {
+	qmd_predictor *predictor;
+	float logits[N_IMAGES * 2];
+	qmdt_ok(qmd_predictor_create(model, 16, 1, &predictor));
+	qmdt_ok(qmd_predictor_run_images(predictor, images, QMD_S8, N_IMAGES, logits, NULL));
+	qmd_predictor_free(predictor);
+	int n_right = 0;
+	for (size_t i = 0; i < N_IMAGES; i++)
+		n_right += (logits[2 * i + 1] > logits[2 * i]) == (int)labels[i];
+	return (double)n_right / N_IMAGES;
+}
+
+/* ---- Optimizers ---- */
+
+/* Against the published formulas in double: three steps of two arrays of which one decays. */
+static void check_optimizer(int32_t kind, double beta1, double beta2) {
+	enum { N = 100001, N_STEPS = 3 };
+	static float w[2][N], gradient[N];
+	static double expected[2][N], m[2][N], v[2][N];
+	memset(m, 0, sizeof m);
+	memset(v, 0, sizeof v);
+	unsigned seed = 5;
+	for (int a = 0; a < 2; a++)
+		for (int i = 0; i < N; i++)
+			expected[a][i] = w[a][i] = (float)((double)next_number(&seed) / 65536.0 - 0.5);
+	qmd_train_options options;
+	qmd_train_options_init(&options);
+	options.optimizer = kind;
+	options.learning_rate = 1e-2;
+	options.beta1 = beta1;
+	options.beta2 = beta2;
+	options.weight_decay = 0.1;
+	const qmdi_trained arrays[] = {{w[0], N, 1}, {w[1], N, 0}};
+	qmdi_pool *pool;
+	qmdi_optimizer *optimizer;
+	qmdt_ok(qmdi_pool_create(2, &pool));
+	qmdt_ok(qmdi_optimizer_create(&options, arrays, 2, pool, &optimizer));
+	for (int t = 1; t <= N_STEPS; t++) {
+		for (int i = 0; i < N; i++)
+			gradient[i] = (float)((double)next_number(&seed) / 65536.0 - 0.5);
+		const float *gradients[] = {gradient, gradient};
+		qmdi_optimizer_step(optimizer, gradients);
+		for (int a = 0; a < 2; a++)
+			for (int i = 0; i < N; i++) {
+				const double g = (double)gradient[i];
+				v[a][i] = beta2 * v[a][i] + (1 - beta2) * g * g;
+				m[a][i] = beta1 * m[a][i] + (1 - beta1) * g;
+				const double step = kind == QMD_OPTIMIZER_ADAM
+										? m[a][i] / (1 - pow(beta1, t)) / (sqrt(v[a][i] / (1 - pow(beta2, t))) + 1e-7)
+										: g / (sqrt(v[a][i]) + 1e-7);
+				expected[a][i] = (a == 0 ? 1 - 1e-2 * 0.1 : 1) * expected[a][i] - 1e-2 * step;
+			}
+	}
+	for (int a = 0; a < 2; a++)
+		for (int i = 0; i < N; i++)
+			ck_assert_double_eq_tol((double)w[a][i], expected[a][i], 1e-6);
+	qmdi_optimizer_free(optimizer);
+	qmdi_pool_free(pool);
+}
+
+START_TEST(optimizers_follow_their_formulas) {
+	check_optimizer(QMD_OPTIMIZER_ADAM, 0.9, 0.999);
+	check_optimizer(QMD_OPTIMIZER_RMSPROP, 0.0, 0.9);
+}
+END_TEST
+
+/* ---- Training ---- */
+
+typedef struct watch {
+	size_t n_calls, last_done, last_total, cancel_at;
+	double first_loss, last_loss, last_accuracy;
+} watch;
+
+static int look(void *user, const qmd_progress *progress) {
+	watch *w = user;
+	ck_assert_str_eq(progress->phase, "train");
+	ck_assert_uint_eq(progress->done, w->n_calls + 1);
+	if (w->n_calls++ == 0)
+		w->first_loss = progress->loss;
+	w->last_done = progress->done;
+	w->last_total = progress->total;
+	w->last_loss = progress->loss;
+	w->last_accuracy = progress->accuracy;
+	return w->n_calls == w->cancel_at;
+}
+
+START_TEST(learns_and_generalizes) {
+	make_images(1);
+	qmd_model *model = new_model(1);
+	qmd_train_options options = quick_options();
+	watch w = {0};
+	options.epochs = 12;
+	options.progress = look;
+	options.user = &w;
+	train(model, &options);
+	ck_assert_uint_eq(w.n_calls, 12 * 3); /* 40 images: batches of 16, 16 and 8 */
+	ck_assert_uint_eq(w.last_total, 12 * 3);
+	ck_assert_double_lt(w.last_loss, 0.3 * w.first_loss);
+	ck_assert_double_ge(w.last_accuracy, 0.9);
+	make_images(2);
+	ck_assert_double_eq(accuracy(model), 1.0);
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(rmsprop_learns) {
+	make_images(1);
+	qmd_model *model = new_model(1);
+	qmd_train_options options = quick_options();
+	options.optimizer = QMD_OPTIMIZER_RMSPROP;
+	options.beta2 = 0.9;
+	options.learning_rate = 3e-4;
+	train(model, &options);
+	ck_assert_double_eq(accuracy(model), 1.0);
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(is_a_function_of_seed_and_images) {
+	make_images(1);
+	qmd_model *a = new_model(1), *b = new_model(1), *c = new_model(1);
+	qmd_train_options options = quick_options();
+	options.epochs = 2;
+	train(a, &options);
+	/* A host's rounding mode changes nothing. */
+	ck_assert_int_eq(fesetround(FE_UPWARD), 0);
+	train(b, &options);
+	ck_assert_int_eq(fegetround(), FE_UPWARD);
+	ck_assert_int_eq(fesetround(FE_TONEAREST), 0);
+	check_same_parameters(a, b);
+	options.seed = 2;
+	train(c, &options);
+	ck_assert_mem_ne(a->layers[1].parameters[0], c->layers[1].parameters[0], 16);
+	qmd_model_free(a);
+	qmd_model_free(b);
+	qmd_model_free(c);
+}
+END_TEST
+
+START_TEST(a_batch_is_never_larger_than_the_data) {
+	make_images(1);
+	qmd_model *a = new_model(1), *b = new_model(1);
+	qmd_train_options options = quick_options();
+	options.epochs = 1;
+	options.batch_size = N_IMAGES;
+	train(a, &options);
+	options.batch_size = 10 * N_IMAGES;
+	train(b, &options);
+	check_same_parameters(a, b);
+	qmd_model_free(a);
+	qmd_model_free(b);
+}
+END_TEST
+
+START_TEST(stops_early_on_the_training_loss) {
+	make_images(1);
+	qmd_model *model = new_model(1);
+	qmd_train_options options = quick_options();
+	watch w = {0};
+	options.learning_rate = 1e-30; /* nothing is learned: by dropout the loss of an epoch is what it is by chance */
+	options.epochs = 200;
+	options.patience = 2;
+	options.progress = look;
+	options.user = &w;
+	train(model, &options);
+	ck_assert_uint_lt(w.last_done, 60 * 3);
+	ck_assert_uint_eq(w.last_total, 200 * 3);
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(can_be_cancelled) {
+	make_images(1);
+	qmd_model *model = new_model(1), *before = new_model(1);
+	qmd_train_options options = quick_options();
+	watch w = {.cancel_at = 4};
+	options.progress = look;
+	options.user = &w;
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_CANCELLED, "");
+	ck_assert_uint_eq(w.n_calls, 4);
+	ck_assert_mem_ne(model->layers[1].parameters[0], before->layers[1].parameters[0], 16);
+	options.progress = NULL;
+	train(model, &options);
+	qmd_model_free(model);
+	qmd_model_free(before);
+}
+END_TEST
+
+START_TEST(a_diverging_training_is_an_error_and_leaves_the_weights) {
+	make_images(1);
+	qmd_model *model = new_model(1), *before = new_model(1);
+	qmd_train_options options = quick_options();
+	options.learning_rate = 1e30;
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_RANGE, "learning rate");
+	check_same_parameters(model, before);
+	qmd_model_free(model);
+	qmd_model_free(before);
+}
+END_TEST
+
+/* ---- Checkpoints ---- */
+
+START_TEST(resumes_bit_for_bit) {
+	make_images(1);
+	qmd_model *whole = new_model(1), *parts = new_model(1);
+	qmd_train_options options = quick_options();
+	options.weight_decay = 0.01;
+	train(whole, &options);
+
+	/* Interrupted in the fifth epoch; checkpoints after the second and the fourth. */
+	watch w = {.cancel_at = 14};
+	options.checkpoint_path = qmdt_scratch("resume.qmc");
+	options.checkpoint_interval = 2;
+	options.progress = look;
+	options.user = &w;
+	qmdt_fails(qmd_train_images(parts, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_CANCELLED, "");
+	qmd_model_free(parts);
+
+	parts = new_model(99); /* the checkpoint's weights are what counts */
+	w = (watch){.n_calls = 12};
+	train(parts, &options);
+	ck_assert_uint_eq(w.last_done, 18);
+	check_same_parameters(whole, parts);
+
+	/* What is finished is not trained again, and may be prolonged. */
+	w = (watch){.n_calls = 18};
+	train(parts, &options);
+	ck_assert_uint_eq(w.n_calls, 18);
+	check_same_parameters(whole, parts);
+	options.epochs = 7;
+	train(parts, &options);
+	ck_assert_uint_eq(w.n_calls, 21);
+	qmd_model_free(whole);
+	qmd_model_free(parts);
+}
+END_TEST
+
+START_TEST(refuses_a_checkpoint_of_another_training) {
+	make_images(1);
+	qmd_model *model = new_model(1), *untouched = new_model(1);
+	qmd_train_options options = quick_options();
+	options.epochs = 1;
+	options.checkpoint_path = qmdt_scratch("another.qmc");
+	train(model, &options);
+	qmd_model_free(model);
+	model = new_model(1);
+
+	qmd_train_options other = options;
+	other.seed = 2;
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &other), QMD_ERROR_STATE, "another training");
+	other = options;
+	other.learning_rate = 2e-3;
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &other), QMD_ERROR_STATE, "another training");
+	images[0]++;
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_STATE,
+			   "another training");
+	images[0]--;
+	check_same_parameters(model, untouched);
+	qmd_model *larger;
+	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){SIDE, SIDE, 3}, 3, 1, &larger));
+	qmdt_fails(qmd_train_images(larger, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_STATE,
+			   "another training");
+	qmd_model_free(larger);
+	qmd_model_free(model);
+	qmd_model_free(untouched);
+}
+END_TEST
+
+START_TEST(refuses_a_damaged_checkpoint) {
+	make_images(1);
+	qmd_model *model = new_model(1), *untouched = new_model(1);
+	qmd_train_options options = quick_options();
+	options.epochs = 1;
+	options.checkpoint_path = qmdt_scratch("damaged.qmc");
+	train(model, &options);
+	qmd_model_free(model);
+	model = new_model(1);
+	size_t size;
+	unsigned char *bytes = qmdt_read_file(options.checkpoint_path, &size);
+	bytes[size / 2] ^= 1;
+	qmdt_write_file(options.checkpoint_path, bytes, size);
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_CORRUPT, "damaged.qmc");
+	bytes[size / 2] ^= 1;
+	qmdt_write_file(options.checkpoint_path, bytes, size - 100);
+	ck_assert_int_ne(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_OK);
+	check_same_parameters(model, untouched);
+	options.checkpoint_path = qmdt_scratch("no-such-folder/a.qmc");
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_IO, "no-such-folder");
+	free(bytes);
+	qmd_model_free(model);
+	qmd_model_free(untouched);
+}
+END_TEST
+
+/* ---- Arguments ---- */
+
+#define refuses(field, value, part)                                                                                    \
+	do {                                                                                                               \
+		qmd_train_options wrong = quick_options();                                                                     \
+		wrong.field = value;                                                                                           \
+		qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &wrong), QMD_ERROR_ARGUMENT, part);       \
+	} while (0)
+
+START_TEST(refuses_wrong_options) {
+	make_images(1);
+	qmd_model *model = new_model(1);
+	refuses(struct_size, 3, "struct_size");
+	refuses(optimizer, 3, "optimizer is 3");
+	refuses(learning_rate, 0.0, "learning_rate is 0");
+	refuses(learning_rate, (double)NAN, "learning_rate is nan");
+	refuses(learning_rate, (double)INFINITY, "learning_rate is inf");
+	refuses(beta1, 1.0, "beta1 is 1");
+	refuses(beta2, -0.5, "beta2 is -0.5");
+	refuses(epsilon, 0.0, "epsilon is 0");
+	refuses(weight_decay, -1.0, "weight_decay is -1");
+	refuses(weight_decay, 1e9, "weight_decay is 1e+09");
+	refuses(batch_size, 0, "batch_size is 0");
+	refuses(epochs, 0, "epochs 0");
+	refuses(checkpoint_interval, 0, "checkpoint_interval 0");
+	refuses(n_threads, 100000, "n_threads is 100000");
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(refuses_wrong_images_and_models) {
+	make_images(1);
+	qmd_model *model = new_model(1);
+	const qmd_train_options options = quick_options();
+	qmdt_fails(qmd_train_images(NULL, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_ARGUMENT, "model");
+	qmdt_fails(qmd_train_images(model, NULL, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_ARGUMENT, "images");
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, NULL, N_IMAGES, &options), QMD_ERROR_ARGUMENT, "labels");
+	qmdt_fails(qmd_train_images(model, images, QMD_F32, labels, N_IMAGES, &options), QMD_ERROR_ARGUMENT, "image_type");
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, 0, &options), QMD_ERROR_ARGUMENT, "n_images is 0");
+	labels[7] = 2;
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_RANGE, "labels[7] is 2");
+	qmd_model_free(model);
+
+	qmdt_ok(qmd_model_create((qmd_shape){SIDE, SIDE, 3}, &model));
+	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_SHAPE, "at least 2");
+	qmd_model_free(model);
+}
+END_TEST
+
+/* ---- Predictor ---- */
+
+START_TEST(predicts_the_same_in_batches_of_any_size) {
+	make_images(1);
+	qmd_model *model = new_model(1);
+	const uint32_t sizes[] = {1, 7, N_IMAGES, 64};
+	float logits[4][N_IMAGES * 2], probabilities[N_IMAGES * 2];
+	for (int s = 0; s < 4; s++) {
+		qmd_predictor *predictor;
+		qmdt_ok(qmd_predictor_create(model, sizes[s], 1, &predictor));
+		qmdt_ok(qmd_predictor_run_images(predictor, images, QMD_S8, N_IMAGES, logits[s], probabilities));
+		qmdt_ok(qmd_predictor_run_images(predictor, images, QMD_S8, 0, NULL, NULL));
+		qmd_predictor_free(predictor);
+		for (int i = 0; i < N_IMAGES; i++) {
+			const double p = 1 / (1 + exp((double)logits[s][2 * i + 1] - (double)logits[s][2 * i]));
+			ck_assert_double_eq_tol((double)probabilities[2 * i], p, 1e-6);
+			ck_assert_double_eq_tol((double)probabilities[2 * i + 1], 1 - p, 1e-6);
+			ck_assert_double_eq_tol((double)logits[s][2 * i], (double)logits[0][2 * i], 1e-5);
+		}
+	}
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(a_step_of_u8_is_one_255th) {
+	make_images(1);
+	qmd_model *model = new_model(1);
+	/* 255 / 255 = 127 / 127: a white image is white in both. */
+	static uint8_t white_u8[IMAGE_SIZE];
+	static int8_t white_s8[IMAGE_SIZE];
+	memset(white_u8, 255, sizeof white_u8);
+	memset(white_s8, 127, sizeof white_s8);
+	float u8[2], s8[2];
+	qmd_predictor *predictor;
+	qmdt_ok(qmd_predictor_create(model, 1, 1, &predictor));
+	qmdt_ok(qmd_predictor_run_images(predictor, white_u8, QMD_U8, 1, u8, NULL));
+	qmdt_ok(qmd_predictor_run_images(predictor, white_s8, QMD_S8, 1, s8, NULL));
+	ck_assert_double_eq_tol((double)u8[0], (double)s8[0], 1e-6);
+	ck_assert_double_eq_tol((double)u8[1], (double)s8[1], 1e-6);
+	qmdt_fails(qmd_predictor_run(predictor, NULL, 1, u8, NULL), QMD_ERROR_STATE, "not bound");
+	qmdt_fails(qmd_predictor_run_images(predictor, white_s8, QMD_F64, 1, s8, NULL), QMD_ERROR_ARGUMENT, "image_type");
+	qmdt_fails(qmd_predictor_run_images(predictor, NULL, QMD_S8, 1, s8, NULL), QMD_ERROR_ARGUMENT, "images");
+	qmd_predictor_free(predictor);
+	qmdt_fails(qmd_predictor_create(model, 0, 1, &predictor), QMD_ERROR_ARGUMENT, "batch_size is 0");
+	qmdt_fails(qmd_predictor_create(NULL, 1, 1, &predictor), QMD_ERROR_ARGUMENT, "model");
+	qmd_model_free(model);
+}
+END_TEST
+
+int main(void) {
+	Suite *suite = suite_create("train");
+	TCase *train_case = tcase_create("train");
+	tcase_set_timeout(train_case, 0);
+	tcase_add_test(train_case, optimizers_follow_their_formulas);
+	tcase_add_test(train_case, learns_and_generalizes);
+	tcase_add_test(train_case, rmsprop_learns);
+	tcase_add_test(train_case, is_a_function_of_seed_and_images);
+	tcase_add_test(train_case, a_batch_is_never_larger_than_the_data);
+	tcase_add_test(train_case, stops_early_on_the_training_loss);
+	tcase_add_test(train_case, can_be_cancelled);
+	tcase_add_test(train_case, a_diverging_training_is_an_error_and_leaves_the_weights);
+	tcase_add_test(train_case, resumes_bit_for_bit);
+	tcase_add_test(train_case, refuses_a_checkpoint_of_another_training);
+	tcase_add_test(train_case, refuses_a_damaged_checkpoint);
+	tcase_add_test(train_case, refuses_wrong_options);
+	tcase_add_test(train_case, refuses_wrong_images_and_models);
+	tcase_add_test(train_case, predicts_the_same_in_batches_of_any_size);
+	tcase_add_test(train_case, a_step_of_u8_is_one_255th);
+	suite_add_tcase(suite, train_case);
+	return qmdt_run(suite);
+}
