@@ -35,22 +35,34 @@ void qmdi_fake_quant_backward(const float *x, const float *d_out, size_t n, floa
 	const float lowest = (float)low, highest = (float)high;
 	for (size_t i = 0; i < n; i++) {
 		const float q = x[i] / scale;
-		d_x[i] = q < lowest || q > highest ? 0.0f : d_out[i];
+		const float d = d_out[i]; /* read in any case: a branch here would be mispredicted, and is no vector */
+		d_x[i] = (q < lowest) | (q > highest) ? 0.0f : d;
 	}
+}
+
+/* d out / d scale of one number. */
+static inline float scale_slope(float x, float scale, float low, float high) {
+	const float q = x / scale;
+	float clamped = q < low ? low : q;
+	clamped = clamped > high ? high : clamped;
+	const float inside = (q > low) & (q < high) ? q : 0.0f;
+	return round_to_even(clamped) - inside;
 }
 
 float qmdi_fake_quant_scale_gradient(const float *x, const float *d_out, size_t n, float scale, int32_t low,
 									 int32_t high, size_t n_gradient) {
-	const float lowest = (float)low, highest = (float)high;
-	double sum = 0.0;
-	for (size_t i = 0; i < n; i++) {
-		const float q = x[i] / scale;
-		float slope = round_to_even(q < lowest ? lowest : q > highest ? highest : q);
-		if (q > lowest && q < highest)
-			slope -= q;
-		sum += (double)d_out[i] * (double)slope;
-	}
-	return (float)(sum / sqrt((double)n_gradient * (double)high));
+	/* Several sums side by side, so that an addition need not wait for the one before. */
+	enum { N_SUMS = 8 };
+	double sums[N_SUMS] = {0.0};
+	const size_t n_whole = n / N_SUMS * N_SUMS;
+	for (size_t i = 0; i < n_whole; i += N_SUMS)
+		for (size_t j = 0; j < N_SUMS; j++)
+			sums[j] += (double)d_out[i + j] * (double)scale_slope(x[i + j], scale, (float)low, (float)high);
+	for (size_t i = n_whole; i < n; i++)
+		sums[0] += (double)d_out[i] * (double)scale_slope(x[i], scale, (float)low, (float)high);
+	for (size_t j = 1; j < N_SUMS; j++)
+		sums[0] += sums[j];
+	return (float)(sums[0] / sqrt((double)n_gradient * (double)high));
 }
 
 void qmdi_weight_scales(const float *weights, size_t units, size_t n_per_unit, int32_t high, float *scales) {

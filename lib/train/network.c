@@ -143,7 +143,8 @@ static qmd_status create_nodes(qmdi_network *network) {
 		if (network->nodes[i].wants_gradient && network->nodes[i].n > largest)
 			largest = network->nodes[i].n;
 	}
-	if (largest > 0 && !(network->scratch = qmdi_network_floats(largest)))
+	if (largest > 0 && (!(network->scratch = qmdi_network_floats(largest)) ||
+						!(network->image_sums = qmdi_network_floats(network->batch_size))))
 		return QMD_ERROR_MEMORY;
 	network->logits = &network->nodes[qmdi_model_logits(network->model)];
 	network->n_classes = network->logits->image_size;
@@ -210,6 +211,7 @@ void qmdi_network_free(qmdi_network *network) {
 		free_node(&network->nodes[i]);
 	qmdi_release(network->nodes);
 	qmdi_release_aligned(network->scratch);
+	qmdi_release_aligned(network->image_sums);
 	qmdi_release(network->environments);
 	if (network->attributes)
 		dnnl_primitive_attr_destroy(network->attributes);

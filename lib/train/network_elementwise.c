@@ -24,8 +24,10 @@ static qmd_status relu_backward(qmdi_network *network, qmdi_node *node, float *d
 	(void)network;
 	const float *out = node->buffer, *d_out = node->gradient;
 #pragma omp parallel for schedule(static)
-	for (size_t i = 0; i < node->n; i++)
-		d_input[i] = out[i] > 0.0f ? d_out[i] : 0.0f;
+	for (size_t i = 0; i < node->n; i++) {
+		const float d = d_out[i]; /* read in any case, so that nothing branches */
+		d_input[i] = out[i] > 0.0f ? d : 0.0f;
+	}
 	return QMD_OK;
 }
 
@@ -38,62 +40,54 @@ const qmdi_node_kind qmdi_relu_node = {.forward = relu_forward, .backward_input 
 #define LAYER_BITS 16
 _Static_assert(QMDI_MAX_LAYERS <= 1 << LAYER_BITS, "a layer's number has a place of its own in a stream's");
 
-typedef struct dropout {
-	unsigned char *is_kept; /* of the last training pass */
-} dropout;
-
+/* The state is the mask of the last training pass: a factor for each element, 0 or 1 / (1 - rate). */
 static qmd_status dropout_create(qmdi_network *network, qmdi_node *node) {
 	(void)network;
-	dropout *d = node->state = qmdi_zeroed(1, sizeof *d);
-	if (!d || !(d->is_kept = qmdi_aligned(node->n, 1)))
-		return QMD_ERROR_MEMORY;
-	return QMD_OK;
+	node->state = qmdi_network_floats(node->n);
+	return node->state ? QMD_OK : QMD_ERROR_MEMORY;
 }
 
 static void dropout_destroy(qmdi_node *node) {
-	dropout *d = node->state;
-	qmdi_release_aligned(d->is_kept);
-	qmdi_release(d);
+	qmdi_release_aligned(node->state);
 }
 
-/* Bits of the mask: element i is dropped where the upper 24 bits of its word, as a number in [0, 1), are below the
- * rate. Words come four to a counter. */
-static void draw_mask(const qmdi_network *network, const qmdi_node *node, unsigned char *is_kept) {
+/* An element is dropped where the upper 24 bits of its word, as a number in [0, 1), are below the rate. Words come four
+ * to a counter. */
+static void draw_mask(const qmdi_network *network, const qmdi_node *node) {
 	const uint64_t stream = DROPOUT_STREAM | network->step << LAYER_BITS | node->index;
-	const float rate = node->layer->definition.rate;
+	const float rate = node->layer->definition.rate, factor = 1.0f / (1.0f - rate);
 	const size_t n_fours = (node->n + 3) / 4;
+	float *mask = node->state;
 #pragma omp parallel for schedule(static)
 	for (size_t four = 0; four < n_fours; four++) {
 		uint32_t words[4];
 		qmdi_random4(network->seed, stream, four, words);
 		for (size_t i = 0; i < 4 && 4 * four + i < node->n; i++)
-			is_kept[4 * four + i] = (float)(words[i] >> 8) * 0x1p-24f >= rate;
+			mask[4 * four + i] = (float)(words[i] >> 8) * 0x1p-24f < rate ? 0.0f : factor;
 	}
 }
 
-/* out = in / (1 - rate) where kept, else 0: forward and backward are the same. */
-static void drop(const qmdi_node *node, const float *in, float *out) {
-	const dropout *d = node->state;
-	const float factor = 1.0f / (1.0f - node->layer->definition.rate);
+/* Forward and backward are the same. */
+static void apply_mask(const qmdi_node *node, const float *in, float *out) {
+	const float *mask = node->state;
 #pragma omp parallel for schedule(static)
 	for (size_t i = 0; i < node->n; i++)
-		out[i] = d->is_kept[i] ? in[i] * factor : 0.0f;
+		out[i] = in[i] * mask[i];
 }
 
 static qmd_status dropout_forward(qmdi_network *network, qmdi_node *node) {
-	const dropout *d = node->state;
-	const float *in = node->inputs[0]->output;
+	node->output = node->inputs[0]->output;
 	if (network->pass == QMDI_TRAINING) {
-		draw_mask(network, node, d->is_kept);
-		drop(node, in, node->buffer);
+		draw_mask(network, node);
+		apply_mask(node, node->output, node->buffer);
+		node->output = node->buffer;
 	}
-	node->output = network->pass == QMDI_TRAINING ? node->buffer : node->inputs[0]->output;
 	return QMD_OK;
 }
 
 static qmd_status dropout_backward(qmdi_network *network, qmdi_node *node, float *d_input) {
 	(void)network;
-	drop(node, node->gradient, d_input);
+	apply_mask(node, node->gradient, d_input);
 	return QMD_OK;
 }
 

@@ -63,7 +63,8 @@ struct qmdi_network {
 	size_t n_classes;
 	size_t batch_size, n_threads;
 	int has_backward;
-	float *scratch; /* gradient of a further consumer, before it is added */
+	float *scratch;    /* gradient of a further consumer, before it is added */
+	float *image_sums; /* [batch], of a gradient that is summed over images */
 	dnnl_engine_t engine;
 	dnnl_stream_t stream;
 	dnnl_primitive_attr_t attributes;

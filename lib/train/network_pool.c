@@ -60,10 +60,11 @@ static void max_pixel(const window *w, size_t y, size_t x, const float *restrict
 		for (size_t j = 0; j < w->kernel_w; j++) {
 			const size_t offset = place(w, y, x, i, j);
 			for (size_t c = 0; c < w->c; c++) {
-				const float value = in[offset + c];
-				const uint32_t at = (uint32_t)(offset + c);
-				largest[c] = value > out[c] ? at : largest[c];
-				out[c] = value > out[c] ? value : out[c];
+				const float value = in[offset + c], before = out[c];
+				const uint32_t is_larger = value > before;
+				/* A choice by arithmetic: compilers make a branch, not vectors, of a conditional here. */
+				largest[c] += is_larger * ((uint32_t)(offset + c) - largest[c]);
+				out[c] = value > before ? value : before;
 			}
 		}
 }

@@ -142,16 +142,28 @@ qmd_status qmdi_node_quantize_output(qmdi_network *network, qmdi_node *node) {
 	return QMD_OK;
 }
 
+/* By images, and then over them: the sum does not depend on the number of threads. */
+static float activation_scale_gradient(const qmdi_network *network, const qmdi_node *node) {
+	const size_t n = node->image_size;
+#pragma omp parallel for schedule(static)
+	for (size_t image = 0; image < network->batch_size; image++)
+		network->image_sums[image] =
+			qmdi_fake_quant_scale_gradient(node->buffer + image * n, node->gradient + image * n, n,
+										   node->layer->activation_scale, node->low, node->high, n);
+	double sum = 0.0;
+	for (size_t image = 0; image < network->batch_size; image++)
+		sum += (double)network->image_sums[image];
+	return (float)sum;
+}
+
 void qmdi_node_unquantize_gradient(const qmdi_network *network, qmdi_node *node) {
 	node->activation_scale_gradient = 0.0f;
 	if (!node->is_quantized)
 		return;
-	const float scale = node->layer->activation_scale;
 	if (network->model->activation_bits <= QMDI_LSQ_BITS)
-		node->activation_scale_gradient = qmdi_fake_quant_scale_gradient(node->buffer, node->gradient, node->n, scale,
-																		 node->low, node->high, node->image_size);
+		node->activation_scale_gradient = activation_scale_gradient(network, node);
 #pragma omp parallel for schedule(static)
 	for (size_t first = 0; first < node->n; first += BLOCK)
-		qmdi_fake_quant_backward(node->buffer + first, node->gradient + first, in_block(node->n, first), scale,
-								 node->low, node->high, node->gradient + first);
+		qmdi_fake_quant_backward(node->buffer + first, node->gradient + first, in_block(node->n, first),
+								 node->layer->activation_scale, node->low, node->high, node->gradient + first);
 }
