@@ -67,28 +67,40 @@ static qmd_status read_box(const qmd_frame *frame, double box[3][3]) {
 	return QMD_OK;
 }
 
+/* The integer nearest to |x| < 2^51, and its low 32 bits in *low: anything for what does not fit there. */
+static inline double round_to_integer(double x, uint32_t *low) {
+	const double shifted = x + 0x1.8p52;
+	uint64_t bits;
+	memcpy(&bits, &shifted, sizeof bits);
+	*low = (uint32_t)bits;
+	return shifted - 0x1.8p52;
+}
+
 /*
  * Each atom goes to the image nearest to the atom before it. Counting images and adding them to the given coordinates
- * at the end leaves an atom that needs none as it is, and lets no rounding errors grow along the chain.
+ * at the end leaves an atom that needs none as it is, and lets no rounding errors grow along the chain. Atoms 2^31
+ * boxes apart are counted wrong and stay too far apart.
+ *
+ * images: scratch, three planes of n. Loops that depend on nothing but their own atom are vectorized, hence three.
  */
-static void make_whole(const double box[3][3], size_t n, double *xyz) {
-	const double *a = box[0], *b = box[1], *c = box[2];
-	const double per_a = 1.0 / a[0], per_b = 1.0 / b[1], per_c = 1.0 / c[2];
-	double *x = xyz, *y = xyz + n, *z = xyz + 2 * n;
-	double images_a = 0.0, images_b = 0.0, images_c = 0.0;
-	double last_x = x[0], last_y = y[0], last_z = z[0];
+static void make_whole(const double box[3][3], size_t n, double *xyz, uint32_t *images) {
+	const double a_x = box[0][0], b_x = box[1][0], b_y = box[1][1], c_x = box[2][0], c_y = box[2][1], c_z = box[2][2];
+	const double per_a = 1.0 / a_x, per_b = 1.0 / b_y, per_c = 1.0 / c_z;
+	double *restrict x = xyz, *restrict y = xyz + n, *restrict z = xyz + 2 * n;
+	uint32_t *restrict a = images, *restrict b = images + n, *restrict c = images + 2 * n;
+	a[0] = b[0] = c[0] = 0;
 	for (size_t i = 1; i < n; i++) {
-		double d_x = x[i] - last_x, d_y = y[i] - last_y;
-		const double d_z = z[i] - last_z;
-		last_x = x[i], last_y = y[i], last_z = z[i];
-		const double along_c = qmdi_round_even(d_z * per_c);
-		d_x -= along_c * c[0], d_y -= along_c * c[1];
-		const double along_b = qmdi_round_even(d_y * per_b);
-		d_x -= along_b * b[0];
-		images_a -= qmdi_round_even(d_x * per_a), images_b -= along_b, images_c -= along_c;
-		x[i] = ((x[i] + images_a * a[0]) + images_b * b[0]) + images_c * c[0];
-		y[i] = (y[i] + images_b * b[1]) + images_c * c[1];
-		z[i] += images_c * c[2];
+		const double along_c = round_to_integer((z[i - 1] - z[i]) * per_c, &c[i]);
+		const double along_b = round_to_integer(((y[i - 1] - y[i]) - along_c * c_y) * per_b, &b[i]);
+		round_to_integer(((x[i - 1] - x[i]) - along_c * c_x - along_b * b_x) * per_a, &a[i]);
+	}
+	for (size_t i = 1; i < n; i++)
+		a[i] += a[i - 1], b[i] += b[i - 1], c[i] += c[i - 1];
+	for (size_t i = 1; i < n; i++) {
+		const double n_a = (int32_t)a[i], n_b = (int32_t)b[i], n_c = (int32_t)c[i];
+		x[i] = ((x[i] + n_a * a_x) + n_b * b_x) + n_c * c_x;
+		y[i] = (y[i] + n_b * b_y) + n_c * c_y;
+		z[i] += n_c * c_z;
 	}
 }
 
@@ -104,7 +116,8 @@ static int64_t plane_to_grid(const double *x, size_t n, double origin, int32_t *
 }
 
 /* Name the first atom that is not finite, else the first that is too far. */
-static qmd_status fail_at_atom(const qmd_pixels *pixels, const qmd_frame *frame, const double box[3][3], double *xyz) {
+static qmd_status fail_at_atom(const qmd_pixels *pixels, const qmd_frame *frame, const double box[3][3], double *xyz,
+							   int32_t *grid) {
 	const size_t n = pixels->n_atoms, first = pixels->superposed[0];
 	gather(frame, n, xyz);
 	for (size_t i = 0; i < 3 * n; i++) {
@@ -115,7 +128,7 @@ static qmd_status fail_at_atom(const qmd_pixels *pixels, const qmd_frame *frame,
 							 i / 3, atom->chain, atom->residue_name, atom->residue_number, atom->name, "xyz"[i % 3], x);
 	}
 	if (frame->box)
-		make_whole(box, n, xyz);
+		make_whole(box, n, xyz, (uint32_t *)grid);
 	for (size_t i = 0; i < 3 * n; i++) {
 		const qmd_atom *atom = &pixels->atoms[i / 3];
 		const double *plane = xyz + i % 3 * n;
@@ -139,9 +152,9 @@ qmd_status qmdi_frame_to_grid(const qmd_pixels *pixels, const qmd_frame *frame, 
 		QMDI_TRY(read_box(frame, box));
 	gather(frame, n, xyz);
 	if (frame->box)
-		make_whole(box, n, xyz);
+		make_whole(box, n, xyz, (uint32_t *)grid);
 	int64_t off_grid = 0;
 	for (size_t axis = 0; axis < 3; axis++)
 		off_grid |= plane_to_grid(xyz + axis * n, n, xyz[axis * n + first], grid + axis * n);
-	return off_grid < 0 ? fail_at_atom(pixels, frame, box, xyz) : QMD_OK;
+	return off_grid < 0 ? fail_at_atom(pixels, frame, box, xyz, grid) : QMD_OK;
 }

@@ -3,6 +3,9 @@
 #include <float.h>
 #include <math.h>
 
+#ifdef __FAST_MATH__
+#error "docs/numerics.md: results must not depend on the compiler's choices; build without -ffast-math"
+#endif
 _Static_assert(FLT_EVAL_METHOD == 0, "FP64 operations must round to FP64 each");
 
 /* Cyclic Jacobi converges quadratically: a 4x4 matrix needs 4 to 6 sweeps. */
