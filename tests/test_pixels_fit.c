@@ -4,6 +4,9 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "allocator_fixture.h"
+#include "base/hash.h"
+#include "netcdf_fixture.h"
 #include "pixels/pixels_internal.h"
 
 /* ---- A molecule in memory: an octahedron of CA atoms that stays, and two side-chain atoms that move ---- */
@@ -220,6 +223,109 @@ START_TEST(frames_of_a_data_set_are_the_frames_of_a_host) {
 }
 END_TEST
 
+/* The images of all frames of adenylate kinase, hashed together with the reference. */
+static uint64_t hash_of_adk(int32_t kind, int32_t range_in_sigma) {
+	qmd_dataset *dataset = load_adk();
+	qmd_split *split;
+	qmd_pixels *pixels;
+	qmd_pixels_options options;
+	qmd_pixels_options_init(&options);
+	options.kind = kind;
+	options.range_in_sigma = range_in_sigma;
+	qmdt_ok(qmd_split_by_replica(dataset, 1, &split));
+	qmdt_ok(qmd_pixels_fit(dataset, split, &options, &pixels));
+	const size_t n = qmd_dataset_n_frames(dataset), size = qmd_pixels_side(pixels) * qmd_pixels_side(pixels) * 3;
+	uint32_t *indices = malloc(n * sizeof *indices);
+	unsigned char *images = malloc(n * size);
+	for (uint32_t i = 0; i < n; i++)
+		indices[i] = i;
+	qmdt_ok(qmd_pixels_run_dataset(pixels, dataset, indices, n, images));
+	uint64_t hash = qmdi_hash(QMDI_HASH_START, images, n * size);
+	hash = qmdi_hash(hash, pixels->reference, 3 * qmd_pixels_n_atoms(pixels) * sizeof *pixels->reference);
+	free(indices);
+	free(images);
+	qmd_pixels_free(pixels);
+	qmd_split_free(split);
+	qmd_dataset_free(dataset);
+	return hash;
+}
+
+/* What every machine and every compiler must give. It changes only with the contract of docs/numerics.md. */
+START_TEST(bytes_are_the_same_on_every_machine) {
+	ck_assert_uint_eq(hash_of_adk(QMD_PIXELS_DISPLACEMENT, 0), 0x12a5d32611eddabcu);
+	ck_assert_uint_eq(hash_of_adk(QMD_PIXELS_DISPLACEMENT, 1), 0x8c46d520523f6f09u);
+	ck_assert_uint_eq(hash_of_adk(QMD_PIXELS_ICNNMD, 0), 0x9b46ebe122a3c7ccu);
+}
+END_TEST
+
+/* ---- Wrapped trajectories ---- */
+
+#define N_WRAPPED 4
+
+/* The first frames of adenylate kinase as a state; in a box of 48 angstrom if `length` is that, else whole. Coordinates
+ * are multiples of 2^-10 angstrom, so that moving them by a box is exact in single precision. */
+static qmd_dataset *load_wrapped(const char *name, double length) {
+	const char *source = qmdt_bundled("adk-open-1.nc"), *topology = qmdt_bundled("adk-open.pdb");
+	qmd_trajectory *trajectory;
+	qmdt_ok(qmd_trajectory_open(&source, 1, 0, &trajectory));
+	const size_t n_atoms = qmd_trajectory_n_atoms(trajectory), n = N_WRAPPED * n_atoms * 3;
+	float *xyz = malloc(n * sizeof *xyz);
+	double *wrapped = malloc(n * sizeof *wrapped), lengths[N_WRAPPED * 3], angles[N_WRAPPED * 3];
+	qmdt_ok(qmd_trajectory_read(trajectory, 0, N_WRAPPED, xyz));
+	for (size_t i = 0; i < n; i++) {
+		wrapped[i] = rint((double)xyz[i] * 1024.0) / 1024.0;
+		if (length > 0.0)
+			wrapped[i] -= length * floor(wrapped[i] / length);
+	}
+	for (size_t i = 0; i < (size_t)N_WRAPPED * 3; i++)
+		lengths[i] = length, angles[i] = 90.0;
+	const qmdt_netcdf content = {.n_frames = N_WRAPPED,
+								 .n_atoms = n_atoms,
+								 .xyz = wrapped,
+								 .lengths = length > 0.0 ? lengths : NULL,
+								 .angles = length > 0.0 ? angles : NULL};
+	const char *path = qmdt_write_netcdf(name, &content);
+	qmd_dataset *dataset;
+	qmdt_ok(qmd_dataset_create(NULL, &dataset));
+	qmdt_ok(qmd_dataset_add_state(dataset, "open", topology, &path, 1));
+	free(wrapped);
+	free(xyz);
+	qmd_trajectory_free(trajectory);
+	return dataset;
+}
+
+START_TEST(wrapped_trajectories_give_the_same_pixels_as_whole_ones) {
+	static const uint32_t indices[N_WRAPPED] = {0, 1, 2, 3};
+	qmd_dataset *datasets[2] = {load_wrapped("whole.nc", 0.0), load_wrapped("wrapped.nc", 48.0)};
+	double box[9];
+	int has_box;
+	qmdt_ok(qmd_dataset_box(datasets[1], 0, box, &has_box));
+	ck_assert_int_eq(has_box, 1);
+	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++) {
+		float reference[2][1656 * 3];
+		unsigned char images[2][N_WRAPPED * 41 * 41 * 3];
+		qmd_pixels_options options;
+		qmd_pixels_options_init(&options);
+		options.kind = kind;
+		for (size_t i = 0; i < 2; i++) {
+			qmd_split *split;
+			qmd_pixels *pixels;
+			qmdt_ok(qmd_split_all(datasets[i], &split));
+			qmdt_ok(qmd_pixels_fit(datasets[i], split, &options, &pixels));
+			ck_assert_uint_eq(qmd_pixels_n_atoms(pixels), 1656);
+			qmdt_ok(qmd_pixels_reference(pixels, reference[i]));
+			qmdt_ok(qmd_pixels_run_dataset(pixels, datasets[i], indices, N_WRAPPED, images[i]));
+			qmd_pixels_free(pixels);
+			qmd_split_free(split);
+		}
+		ck_assert_mem_eq(reference[0], reference[1], sizeof reference[0]);
+		ck_assert_mem_eq(images[0], images[1], sizeof images[0]);
+	}
+	qmd_dataset_free(datasets[0]);
+	qmd_dataset_free(datasets[1]);
+}
+END_TEST
+
 /* ---- ICNNMD ---- */
 
 static qmd_dataset *load_mor(void) {
@@ -383,6 +489,42 @@ START_TEST(other_data_sets_are_refused) {
 }
 END_TEST
 
+/* One call that needs memory, again and again, each time with one allocation more: it fails in one clear way, leaks
+ * nothing, and succeeds in the end. */
+static size_t count_allocations(qmd_dataset *dataset, const qmd_split *split, int32_t kind) {
+	qmd_pixels_options options;
+	qmd_pixels_options_init(&options);
+	options.kind = kind;
+	for (size_t nth = 1;; nth++) {
+		const uint32_t index = 0;
+		unsigned char image[27];
+		qmd_pixels *pixels = NULL;
+		qmdt_allocator_install(nth);
+		qmd_status status = qmd_pixels_fit(dataset, split, &options, &pixels);
+		if (status == QMD_OK)
+			status = qmd_pixels_run_dataset(pixels, dataset, &index, 1, image);
+		if (status == QMD_OK)
+			status = qmd_pixels_write_png(pixels, image, qmdt_scratch("small.png"));
+		qmd_pixels_free(pixels);
+		ck_assert_uint_eq(qmdt_allocator_remove(), 0);
+		if (status == QMD_OK)
+			return nth - 1;
+		ck_assert_int_eq(status, QMD_ERROR_MEMORY);
+		ck_assert_ptr_nonnull(strstr(qmd_last_error(), "out of memory"));
+	}
+}
+
+START_TEST(every_failed_allocation_is_survived) {
+	qmd_dataset *dataset = make_dataset();
+	qmd_split *split;
+	qmdt_ok(qmd_split_all(dataset, &split));
+	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++)
+		ck_assert_uint_ge(count_allocations(dataset, split, kind), 10);
+	qmd_split_free(split);
+	qmd_dataset_free(dataset);
+}
+END_TEST
+
 int main(void) {
 	Suite *suite = suite_create("pixels_fit");
 	TCase *displacement = tcase_create("displacement");
@@ -393,12 +535,15 @@ int main(void) {
 	suite_add_tcase(suite, displacement);
 	TCase *frames = tcase_create("frames of a data set");
 	tcase_add_test(frames, frames_of_a_data_set_are_the_frames_of_a_host);
+	tcase_add_test(frames, bytes_are_the_same_on_every_machine);
+	tcase_add_test(frames, wrapped_trajectories_give_the_same_pixels_as_whole_ones);
 	tcase_add_test(frames, icnnmd_pixels_are_those_of_icnnmd);
 	suite_add_tcase(suite, frames);
 	TCase *errors = tcase_create("errors");
 	tcase_add_test(errors, wrong_options_are_refused);
 	tcase_add_test(errors, bad_frames_are_named);
 	tcase_add_test(errors, other_data_sets_are_refused);
+	tcase_add_test(errors, every_failed_allocation_is_survived);
 	suite_add_tcase(suite, errors);
 	return qmdt_run(suite);
 }
