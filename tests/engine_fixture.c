@@ -1,9 +1,11 @@
 #include "engine_fixture.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "base/memory.h"
 #include "base/random.h"
+#include "pixels/pixels_internal.h"
 
 #define N_CLASSES 3
 
@@ -182,7 +184,7 @@ size_t qmdt_image_size(const qmd_model *model) {
 
 unsigned char *qmdt_images(const qmd_model *model, size_t n, uint64_t seed) {
 	const size_t size = n * qmdt_image_size(model);
-	unsigned char *images = malloc(size);
+	unsigned char *images = calloc(size + 1, 1);
 	ck_assert_ptr_nonnull(images);
 	for (size_t i = 0; i < size; i++)
 		images[i] = (unsigned char)(qmdi_random_u32(seed, 77, i) >> 24);
@@ -309,11 +311,12 @@ static void reference_layer(const qmd_model *model, size_t index, values *all) {
 }
 
 static values *new_values(const qmd_model *model, const unsigned char *image) {
-	values *all = calloc(model->n_layers, sizeof *all);
+	values *all = calloc(model->n_layers + 1, sizeof *all);
 	ck_assert_ptr_nonnull(all);
 	for (size_t i = 0; i < model->n_layers; i++) {
 		const size_t n = n_elements(model->layers[i].output);
-		all[i] = (values){calloc(n, sizeof(int32_t)), calloc(n, sizeof(float)), model->layers[i].activation_scale};
+		all[i] =
+			(values){calloc(n + 1, sizeof(int32_t)), calloc(n + 1, sizeof(float)), model->layers[i].activation_scale};
 		ck_assert(all[i].q && all[i].real);
 	}
 	all[0].scale = qmdi_image_scale(model->image_type);
@@ -410,4 +413,45 @@ void qmdt_quantize_by_hand(qmd_model *model, qmd_type image_type, const unsigned
 		reference_layer(model, i, all);
 	}
 	free_values(model, all);
+}
+
+/* ---- Pixels ---- */
+
+qmd_pixels *qmdt_made_up_pixels(int32_t kind, size_t n_atoms) {
+	qmd_pixels *pixels;
+	qmdt_ok(qmdi_pixels_allocate(kind, n_atoms, n_atoms, &pixels));
+	for (size_t i = 0; i < n_atoms; i++) {
+		qmd_atom *atom = &pixels->atoms[i];
+		snprintf(atom->name, sizeof atom->name, "C%zu", i % 8);
+		memcpy(atom->residue_name, i / 8 % 2 ? "GLY" : "ALA", 4);
+		memcpy(atom->chain, i < n_atoms / 2 ? "A" : "B", 2);
+		atom->residue = (uint32_t)(i / 8);
+		atom->residue_number = (int32_t)(i / 8) + 1;
+		pixels->superposed[i] = (uint32_t)i;
+		for (size_t k = 0; k < 3; k++)
+			pixels->reference[3 * i + k] = 20.0f * qmdi_random_f32(9, i, k);
+		if (pixels->steps)
+			pixels->steps[i] = 3.0f / 127.0f;
+	}
+	qmdt_ok(qmdi_pixels_prepare(pixels));
+	return pixels;
+}
+
+double *qmdt_made_up_frame(const qmd_pixels *pixels, uint64_t seed) {
+	double *xyz = malloc(3 * pixels->n_atoms * sizeof *xyz);
+	ck_assert_ptr_nonnull(xyz);
+	for (size_t i = 0; i < 3 * pixels->n_atoms; i++)
+		xyz[i] = (double)pixels->reference[i] + 4.0 * ((double)qmdi_random_f32(seed, 13, i) - 0.5);
+	return xyz;
+}
+
+qmd_model *qmdt_bound_network(qmd_type image_type) {
+	static const char *const names[] = {"open", "closed", "apo"};
+	qmd_model *model = qmdt_network(image_type == QMD_U8 ? 3 : 2);
+	const size_t side = model->layers[0].output.h;
+	qmd_pixels *pixels =
+		qmdt_made_up_pixels(image_type == QMD_U8 ? QMD_PIXELS_ICNNMD : QMD_PIXELS_DISPLACEMENT, side * side - 4);
+	qmdt_ok(qmd_model_bind(model, pixels, names));
+	qmd_pixels_free(pixels);
+	return model;
 }

@@ -25,4 +25,12 @@ int qmdt_same_floats(const float *a, const float *b, size_t n);
 /* Set 8-bit scales by max-abs: of the weights, and of the activations of one image. */
 void qmdt_quantize_by_hand(qmd_model *model, qmd_type image_type, const unsigned char *image);
 
+/* Pixels of n_atoms made-up atoms, eight to a residue; and a frame of them, displaced by up to 2 angstrom: n_atoms * 3
+ * doubles. Free with qmd_pixels_free() and free(). */
+qmd_pixels *qmdt_made_up_pixels(int32_t kind, size_t n_atoms);
+double *qmdt_made_up_frame(const qmd_pixels *pixels, uint64_t seed);
+
+/* Network 2 (s8) or 3 (u8) tied to made-up pixels and to the names "open", "closed" and "apo". */
+qmd_model *qmdt_bound_network(qmd_type image_type);
+
 #endif
