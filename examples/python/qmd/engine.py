@@ -1,0 +1,112 @@
+"""The INT8 engine, and which residues drive it."""
+
+import ctypes
+
+import numpy as np
+
+from . import _c
+from .model import frames_of
+
+
+class Engine(_c.Handle):
+    """A compiled network: coordinates in, class probabilities out.
+
+    engine(xyz) runs float32 or float64 coordinates [n_frames][n_atoms][3] and gives float32 [n_frames][n_classes]. An Engine
+    object holds one context and is for one thread at a time; engine.clone() shares the weights with another thread.
+    """
+
+    _free = "qmd_engine_free"
+
+    def __init__(self, pointer, n_threads=1, max_batch=32, owner=None):
+        super().__init__(pointer if owner is None else None)
+        self._owner = owner  # of a clone: whose pointer it borrows
+        self._engine = pointer
+        options = _c.ContextOptions(n_threads=n_threads, max_batch=max_batch)
+        self._context = _Context(_c.made_by("qmd_context_create", pointer, ctypes.byref(options)))
+
+    @classmethod
+    def load(cls, path, **options):
+        return cls(_c.made_by("qmd_engine_load", _c.path_bytes(path)), **options)
+
+    @classmethod
+    def compile(cls, quantized, fuse=True, **options):
+        engine_options = _c.EngineOptions(fuse=int(fuse))
+        return cls(_c.made_by("qmd_engine_compile", quantized._pointer, ctypes.byref(engine_options)), **options)
+
+    def clone(self, **options):
+        """A second context on the same engine."""
+        return Engine(self._engine, owner=self._owner or self, **options)
+
+    def save(self, path):
+        _c.library().qmd_engine_save(self._engine, _c.path_bytes(path))
+
+    @property
+    def classes(self):
+        lib = _c.library()
+        return [lib.qmd_engine_class_name(self._engine, i).decode() for i in range(lib.qmd_engine_n_classes(self._engine))]
+
+    @property
+    def n_atoms(self):
+        return _c.library().qmd_engine_n_atoms(self._engine)
+
+    def atom(self, index):
+        atom = _c.Atom()
+        _c.library().qmd_engine_atom(self._engine, index, ctypes.byref(atom))
+        return atom
+
+    @property
+    def passes(self):
+        """What the compiler's passes did, a line each."""
+        return _c.library().qmd_engine_passes(self._engine).decode().splitlines()
+
+    def plan(self):
+        """The steps of the plan as dictionaries."""
+        steps = []
+        for i in range(_c.library().qmd_engine_n_layers(self._engine)):
+            layer = _c.EngineLayer(struct_size=ctypes.sizeof(_c.EngineLayer))
+            _c.library().qmd_engine_layer_info(self._engine, i, ctypes.byref(layer))
+            steps.append({"name": layer.name.decode(), "op": layer.op.decode(), "kernel": layer.kernel.decode(),
+                          "input": (layer.input.h, layer.input.w, layer.input.c),
+                          "output": (layer.output.h, layer.output.w, layer.output.c),
+                          "n_macs": layer.n_macs, "weight_bytes": layer.weight_bytes})
+        return steps
+
+    def run(self, xyz, output="probabilities", unit="angstrom", box=None, indices=None, out=None):
+        """One named output ("probabilities" or "logits") of frames; `out` takes it without a new array."""
+        frames, n, _keep = frames_of(xyz, unit, box, indices)
+        shape = (n, _c.library().qmd_engine_n_classes(self._engine))
+        if out is None:
+            out = np.empty(shape, np.float32)
+        elif out.shape != shape or out.dtype != np.float32 or not out.flags.c_contiguous:
+            raise ValueError(f"out must be a contiguous float32 array of shape {shape}")
+        outputs = _c.Output(output.encode(), out.ctypes.data)
+        _c.library().qmd_context_run_outputs(self._context._pointer, frames, n, ctypes.byref(outputs), 1)
+        return out
+
+    __call__ = run
+
+
+class _Context(_c.Handle):
+    _free = "qmd_context_free"
+
+
+class _Explanation(_c.Handle):
+    _free = "qmd_explanation_free"
+
+
+def explain(engine, data, frames, n_threads=1, progress=None):
+    """Leave-one-residue-out: a list of (residue, score, standard error, rank), in the order of the molecule.
+
+    `residue` reads "A:127:VAL".
+    """
+    frames = np.ascontiguousarray(frames, np.uint32)
+    options = _c.ExplainOptions(n_threads=n_threads)
+    with _c.ProgressCall(progress) as options.progress:
+        explanation = _Explanation(_c.made_by("qmd_explain", engine._engine, data._pointer, frames.ctypes.data, len(frames),
+                                              ctypes.byref(options)))
+    scores = []
+    for i in range(_c.library().qmd_explanation_n_residues(explanation._pointer)):
+        score = _c.ResidueScore(struct_size=ctypes.sizeof(_c.ResidueScore))
+        _c.library().qmd_explanation_residue(explanation._pointer, i, ctypes.byref(score))
+        scores.append((_c.residue_label(score.residue), score.score, score.standard_error, score.rank))
+    return scores

@@ -1,0 +1,41 @@
+#!/usr/bin/env bash
+# Every test: installs what the tests need, builds, and runs the suites in a release build and under AddressSanitizer and
+# UndefinedBehaviorSanitizer, the oracles in Python, the installed package from outside the tree, and the linters.
+# With --quick: the release build alone.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+cd "$root"
+quick=0
+[ "${1:-}" = "--quick" ] && quick=1
+
+# shellcheck source=cmake/dependencies.sh
+. cmake/dependencies.sh
+qmd_install_packages $qmd_build_packages check python3 python3-venv doxygen clang clang-format clang-tidy
+
+say() {
+	printf '\n== %s\n' "$*"
+}
+
+say "Python packages for the oracles"
+venv=$root/build-venv
+[ -x "$venv/bin/python" ] || python3 -m venv "$venv"
+"$venv/bin/pip" install --quiet --disable-pip-version-check -r tests/oracle/requirements.txt ./examples/python
+
+say "Release build and tests"
+cmake --preset release -DQMD_TEST_PYTHON="$venv/bin/python" >/dev/null
+cmake --build --preset release
+ctest --preset release
+[ $quick -eq 1 ] && exit 0
+
+say "AddressSanitizer and UndefinedBehaviorSanitizer"
+cmake --preset asan >/dev/null
+cmake --build --preset asan
+ctest --preset asan
+
+say "ThreadSanitizer"
+cmake --preset tsan >/dev/null
+cmake --build --preset tsan --target test_engine test_threads
+ctest --preset tsan -R 'test_(engine|threads)$'
+
+say "Linters"
+tests/lint.sh
