@@ -303,9 +303,12 @@ static qmd_status get_binding(const qmdi_container *container, qmd_model *model)
 	if (!qmdi_container_has(container, "pixels") && !qmdi_container_has(container, "classes"))
 		return QMD_OK;
 	QMDI_TRY(qmdi_container_section(container, "pixels", &reader));
-	qmd_pixels *pixels;
-	QMDI_TRY(qmdi_pixels_get(&reader, &pixels));
-	qmd_status status = qmdi_reader_finish(&reader);
+	qmd_pixels *pixels = NULL;
+	qmd_status status = qmdi_pixels_get(&reader, &pixels);
+	if (status == QMD_OK)
+		status = qmdi_reader_finish(&reader);
+	if (status != QMD_OK && status != QMD_ERROR_MEMORY)
+		status = QMD_ERROR_FORMAT; /* the text says where and why */
 	if (status == QMD_OK)
 		status = bind_pixels(container, model, pixels);
 	qmd_pixels_free(pixels);
