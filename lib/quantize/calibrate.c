@@ -91,8 +91,17 @@ static qmd_status run(calibration *c) {
 	return observe_all(c, HISTOGRAMS);
 }
 
-static void set_scales(calibration *c) {
+/* A scale that is going to be trained starts where Esser et al. 2020 start it; else it spans the observed range. */
+static double scale_of(const calibration *c, const qmdi_observer *observer) {
 	const double high = qmdi_quantized_max(c->options->activation_bits);
+	if (c->options->epochs > 0 && c->options->activation_bits <= QMDI_LSQ_BITS)
+		return 2 * qmdi_observer_mean(observer) / sqrt(high);
+	if (c->options->observer == QMD_OBSERVER_PERCENTILE)
+		return qmdi_observer_percentile(observer, c->options->percentile) / high;
+	return qmdi_observer_ema(observer) / high;
+}
+
+static void set_scales(calibration *c) {
 	for (size_t l = 0; l < c->model->n_layers; l++) {
 		const size_t owner = c->owners[l];
 		float *scale = &c->model->layers[l].activation_scale;
@@ -101,11 +110,8 @@ static void set_scales(calibration *c) {
 		else if (owner == 0)
 			*scale = qmdi_image_scale(c->images->type);
 		else {
-			const qmdi_observer *observer = &c->observers[owner];
-			const double range = c->options->observer == QMD_OBSERVER_PERCENTILE
-									 ? qmdi_observer_percentile(observer, c->options->percentile)
-									 : qmdi_observer_ema(observer);
-			*scale = range > 0 ? qmdi_scale_clamp(range / high) : 1.0f;
+			const double wanted = scale_of(c, &c->observers[owner]);
+			*scale = wanted > 0 ? qmdi_scale_clamp(wanted) : 1.0f;
 		}
 	}
 }

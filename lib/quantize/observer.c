@@ -8,12 +8,16 @@
 
 qmd_status qmdi_observe_range(qmdi_observer *observer, const float *x, size_t n) {
 	float largest = 0.0f;
+	double sum = 0;
 	for (size_t i = 0; i < n; i++) {
 		if (!isfinite(x[i]))
 			return qmdi_fail(QMD_ERROR_RANGE, "activation %zu is %g", i, (double)x[i]);
 		if (fabsf(x[i]) > largest)
 			largest = fabsf(x[i]);
+		sum += (double)fabsf(x[i]);
 	}
+	observer->sum += sum;
+	observer->n_summed += n;
 	if (largest > observer->largest)
 		observer->largest = largest;
 	observer->ema = EMA_DECAY * observer->ema + (1.0 - EMA_DECAY) * largest;
@@ -37,6 +41,10 @@ void qmdi_observe_histogram(qmdi_observer *observer, const float *x, size_t n) {
 
 double qmdi_observer_ema(const qmdi_observer *observer) {
 	return observer->ema_weight > 0 ? observer->ema / observer->ema_weight : 0;
+}
+
+double qmdi_observer_mean(const qmdi_observer *observer) {
+	return observer->n_summed > 0 ? observer->sum / (double)observer->n_summed : 0;
 }
 
 double qmdi_observer_percentile(const qmdi_observer *observer, double percentile) {

@@ -9,6 +9,8 @@
 /* Start from {0}. */
 typedef struct qmdi_observer {
 	double ema, ema_weight; /* sum of weighted batch maxima, and of weights */
+	double sum; /* of all magnitudes */
+	uint64_t n_summed;
 	float largest;
 	uint64_t *histogram; /* [QMDI_OBSERVER_BINS] of equal width from 0 to `largest`; NULL until it is begun */
 	uint64_t n;          /* in the histogram */
@@ -16,6 +18,8 @@ typedef struct qmdi_observer {
 
 /* One batch for EMA and largest; QMD_ERROR_RANGE if a number is not finite. */
 qmd_status qmdi_observe_range(qmdi_observer *observer, const float *x, size_t n);
+
+double qmdi_observer_mean(const qmdi_observer *observer);
 
 /* After all ranges have been observed: the same numbers once more, for the percentile. */
 qmd_status qmdi_observer_begin_histogram(qmdi_observer *observer);

@@ -92,7 +92,10 @@ static qmd_status quantize_in_place(qmd_model *model, const qmdi_images *images,
 	model->activation_bits = options->activation_bits;
 	model->image_type = images->type;
 	QMDI_TRY(qmdi_weight_scales_allocate(model));
-	qmdi_weight_scales_from_weights(model);
+	if (options->epochs > 0 && model->weight_bits <= QMDI_LSQ_BITS)
+		qmdi_weight_scales_start(model);
+	else
+		qmdi_weight_scales_from_weights(model);
 	return options->epochs > 0 ? fine_tune(model, images, options, owners) : QMD_OK;
 }
 

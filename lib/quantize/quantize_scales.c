@@ -43,6 +43,23 @@ void qmdi_weight_scales_from_weights(qmd_model *model) {
 	qmdi_weight_scales_fit_biases(model);
 }
 
+void qmdi_weight_scales_start(qmd_model *model) {
+	const double high = qmdi_quantized_max(model->weight_bits);
+	for (size_t l = 0; l < model->n_layers; l++) {
+		qmdi_layer *layer = &model->layers[l];
+		if (!has_weights(layer))
+			continue;
+		const size_t n = layer->n_parameters[QMDI_WEIGHT] / layer->definition.units;
+		for (size_t u = 0; u < layer->definition.units; u++) {
+			double sum = 0;
+			for (size_t i = 0; i < n; i++)
+				sum += (double)fabsf(layer->parameters[QMDI_WEIGHT][u * n + i]);
+			layer->weight_scales[u] = sum > 0 ? qmdi_scale_clamp(2 * sum / (double)n / sqrt(high)) : 1.0f;
+		}
+	}
+	qmdi_weight_scales_fit_biases(model);
+}
+
 void qmdi_weight_scales_fit_biases(qmd_model *model) {
 	for (size_t l = 0; l < model->n_layers; l++) {
 		qmdi_layer *layer = &model->layers[l];

@@ -16,6 +16,9 @@ qmd_status qmdi_weight_scales_allocate(qmd_model *model);
 /* Max-abs scales of all weights as they are now. */
 void qmdi_weight_scales_from_weights(qmd_model *model);
 
+/* Where Esser et al. 2020 start scales that are trained: 2 mean|w| / sqrt(largest integer). */
+void qmdi_weight_scales_start(qmd_model *model);
+
 /* Raise scales of weights where the bias in units of s_x * s_w would not leave room for sums in 32 bits. */
 void qmdi_weight_scales_fit_biases(qmd_model *model);
 
