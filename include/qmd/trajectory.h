@@ -45,8 +45,11 @@ QMD_API qmd_status qmd_topology_load(const char *path, qmd_topology **topology);
 /**
  * Make a topology from the host's own list of atoms.
  *
- * @param atoms    n_atoms atoms, copied; `residue` is ignored and counted anew
+ * @param atoms    n_atoms atoms, copied; `residue` is ignored and counted anew; an empty `element` is filled from the
+ *                 atom's name
  * @param n_atoms  at least 1
+ * @return QMD_OK; QMD_ERROR_ARGUMENT for a text that does not end in its array, holds blanks or other invisible
+ *         characters, or an empty name (the message names the atom); QMD_ERROR_MEMORY
  * @since 0.1
  */
 QMD_API qmd_status qmd_topology_create(const qmd_atom *atoms, size_t n_atoms, qmd_topology **topology);
@@ -158,7 +161,7 @@ typedef struct qmd_dataset_options {
 		*map_path; /**< file that says which atoms correspond, or NULL to match by identity. Each line: state, chain,
 					  residue number with insertion code, residue name, atom name of that state's atom, then `->`
 					  and the same four of the first state's atom; `-` for an empty chain; `#` starts a comment */
-	size_t stride; /**< use every stride-th frame of each file; default 1 */
+	size_t stride; /**< use every stride-th frame of each file, from its first on; default 1 */
 } qmd_dataset_options;
 
 /** Fill in defaults. @since 0.1 */
@@ -187,11 +190,16 @@ QMD_API qmd_status qmd_dataset_add_state(qmd_dataset *dataset, const char *name,
 										 const char *const *trajectory_paths, size_t n_paths);
 
 /**
- * Add frames from memory as one replica: a new state, or one more replica of a state that was added from memory with a
- * topology of equally many atoms.
+ * Add frames from memory as one replica: a new state, or one more replica of a state that was added from memory with
+ * the same atoms. The stride does not apply to them.
  *
  * @param topology  copied
  * @param xyz       n_frames * n_atoms(topology) * 3 floats, [frame][atom][x y z], in angstrom; copied
+ * @param n_frames  at least 1
+ * @return QMD_OK; QMD_ERROR_ARGUMENT, also for the name of a state that was added from files; QMD_ERROR_RANGE for a
+ *         coordinate that is not finite (the message names frame and atom); QMD_ERROR_SHAPE or QMD_ERROR_MATCH for a
+ *         replica with other atoms; for a new state QMD_ERROR_MATCH as qmd_dataset_add_state(). After an error the data
+ *         set is as before the call.
  * @since 0.1
  */
 QMD_API qmd_status qmd_dataset_add_frames(qmd_dataset *dataset, const char *name, const qmd_topology *topology,
