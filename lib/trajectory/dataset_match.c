@@ -9,15 +9,16 @@
 /* An atom by the identity it is matched on: its own, or the one that the map file gives it. */
 typedef struct identity {
 	qmd_atom atom;
-	uint32_t index; /* in the state's topology */
-	size_t line;    /* of the map file; 0: its own */
+	uint32_t index;         /* in the state's topology */
+	size_t line;            /* of the map file; 0: its own */
+	const qmd_atom *target; /* what that line makes of it */
 } identity;
 
 static int compare_identities(const void *a, const void *b) {
 	return qmdi_compare_identity(&((const identity *)a)->atom, &((const identity *)b)->atom);
 }
 
-static const identity *find_identity(const identity *identities, size_t n, const qmd_atom *atom) {
+static identity *find_identity(const identity *identities, size_t n, const qmd_atom *atom) {
 	const identity key = {.atom = *atom};
 	return bsearch(&key, identities, n, sizeof key, compare_identities);
 }
@@ -42,70 +43,83 @@ static qmd_status check_unique(const qmd_dataset *dataset, const qmdi_state *sta
 		const identity *a = &identities[i - 1], *b = &identities[i];
 		if (compare_identities(a, b) != 0)
 			continue;
+		const uint32_t low = a->index < b->index ? a->index : b->index;
+		const uint32_t high = a->index < b->index ? b->index : a->index;
 		const size_t line = a->line > b->line ? a->line : b->line;
 		if (line > 0)
 			return qmdi_fail(QMD_ERROR_MATCH, "%s: line %zu: state '%s': atoms %u and %u would both be %s",
-							 dataset->map.path, line, state->name, a->index, b->index, qmdi_atom_text(&a->atom, text));
-		return qmdi_fail(QMD_ERROR_MATCH, "state '%s': atoms %u and %u are both %s", state->name, a->index, b->index,
+							 dataset->map.path, line, state->name, low, high, qmdi_atom_text(&a->atom, text));
+		return qmdi_fail(QMD_ERROR_MATCH, "state '%s': atoms %u and %u are both %s", state->name, low, high,
 						 qmdi_atom_text(&a->atom, text));
 	}
 	return QMD_OK;
 }
 
-static int is_selected_in_first_state(const qmd_dataset *dataset, const qmd_atom *atom) {
-	const qmdi_state *first = &dataset->states[0];
-	for (size_t i = 0; i < first->n_selected; i++)
-		if (qmdi_compare_identity(&first->topology->atoms[first->selected[i]], atom) == 0)
-			return 1;
-	return 0;
-}
-
-/* Give atoms of a sorted list of identities the ones that the map file says. */
-static qmd_status apply_map(const qmd_dataset *dataset, const qmdi_state *state, identity *identities) {
-	char text[QMDI_ATOM_TEXT_SIZE];
-	const qmdi_atom_map *map = &dataset->map;
-	const qmdi_atom_pair **targets = qmdi_zeroed(state->topology->n_atoms, sizeof *targets);
-	qmd_status status = targets ? QMD_OK : QMD_ERROR_MEMORY;
-	for (size_t i = 0; status == QMD_OK && i < map->n_pairs; i++) {
-		const qmdi_atom_pair *pair = &map->pairs[i];
-		if (strcmp(pair->state, state->name) != 0)
-			continue;
-		const identity *found = find_identity(identities, state->n_selected, &pair->from);
-		if (dataset->n_states == 0)
-			status = qmdi_fail(QMD_ERROR_MATCH, "%s: line %zu: '%s' is the first state, which others are mapped to",
-							   map->path, pair->line, state->name);
-		else if (!found)
-			status = qmdi_fail(QMD_ERROR_MATCH, "%s: line %zu: state '%s' has no selected atom %s", map->path,
-							   pair->line, state->name, qmdi_atom_text(&pair->from, text));
-		else if (targets[found->index])
-			status = qmdi_fail(QMD_ERROR_MATCH, "%s: lines %zu and %zu are about one atom, %s", map->path,
-							   targets[found->index]->line, pair->line, qmdi_atom_text(&pair->from, text));
-		else if (!is_selected_in_first_state(dataset, &pair->to))
-			status = qmdi_fail(QMD_ERROR_MATCH, "%s: line %zu: the first state, '%s', has no selected atom %s",
-							   map->path, pair->line, dataset->states[0].name, qmdi_atom_text(&pair->to, text));
-		else
-			targets[found->index] = pair;
-	}
-	for (size_t i = 0; status == QMD_OK && i < state->n_selected; i++) {
-		const qmdi_atom_pair *pair = targets[identities[i].index];
-		if (pair) {
-			identities[i].atom = pair->to;
-			identities[i].line = pair->line;
-		}
-	}
-	qmdi_release(targets);
-	return status;
-}
-
-/* The selected atoms' identities, sorted and unique. */
-static qmd_status make_identities(const qmd_dataset *dataset, const qmdi_state *state, identity *identities) {
+/* The selected atoms of a state by their own identities, sorted. */
+static void list_identities(const qmdi_state *state, identity *identities) {
 	for (size_t i = 0; i < state->n_selected; i++)
 		identities[i] = (identity){.atom = state->topology->atoms[state->selected[i]], .index = state->selected[i]};
 	qsort(identities, state->n_selected, sizeof *identities, compare_identities);
-	if (dataset->map.n_pairs > 0) {
-		QMDI_TRY(apply_map(dataset, state, identities));
-		qsort(identities, state->n_selected, sizeof *identities, compare_identities);
-	}
+}
+
+/* Note in a sorted list what a line of the map file says; both its ends are checked. */
+static qmd_status resolve_pair(const qmd_dataset *dataset, const qmdi_state *state, const qmdi_atom_pair *pair,
+							   identity *identities, const identity *first_identities) {
+	char text[QMDI_ATOM_TEXT_SIZE];
+	const qmdi_state *first = &dataset->states[0];
+	identity *found = find_identity(identities, state->n_selected, &pair->from);
+	if (!found)
+		return qmdi_fail(QMD_ERROR_MATCH, "%s: line %zu: state '%s' has no selected atom %s", dataset->map.path,
+						 pair->line, state->name, qmdi_atom_text(&pair->from, text));
+	if (found->line)
+		return qmdi_fail(QMD_ERROR_MATCH, "%s: lines %zu and %zu are about one atom, %s", dataset->map.path,
+						 found->line, pair->line, qmdi_atom_text(&pair->from, text));
+	if (!find_identity(first_identities, first->n_selected, &pair->to))
+		return qmdi_fail(QMD_ERROR_MATCH, "%s: line %zu: the first state, '%s', has no selected atom %s",
+						 dataset->map.path, pair->line, first->name, qmdi_atom_text(&pair->to, text));
+	found->line = pair->line;
+	found->target = &pair->to;
+	return QMD_OK;
+}
+
+/* Give the atoms of a sorted list the identities that the map file says. */
+static qmd_status apply_map(const qmd_dataset *dataset, const qmdi_state *state, identity *identities) {
+	const qmdi_atom_map *map = &dataset->map;
+	const qmdi_state *first = &dataset->states[0];
+	identity *first_identities = qmdi_array(first->n_selected, sizeof *first_identities);
+	if (!first_identities)
+		return QMD_ERROR_MEMORY;
+	list_identities(first, first_identities);
+	qmd_status status = QMD_OK;
+	for (size_t i = 0; status == QMD_OK && i < map->n_pairs; i++)
+		if (strcmp(map->pairs[i].state, state->name) == 0)
+			status = resolve_pair(dataset, state, &map->pairs[i], identities, first_identities);
+	/* Only now: the list must stay sorted while it is looked up in. */
+	for (size_t i = 0; status == QMD_OK && i < state->n_selected; i++)
+		if (identities[i].target)
+			identities[i].atom = *identities[i].target;
+	qmdi_release(first_identities);
+	return status;
+}
+
+static qmd_status refuse_mapped_first_state(const qmd_dataset *dataset, const qmdi_state *state) {
+	for (size_t i = 0; i < dataset->map.n_pairs; i++)
+		if (strcmp(dataset->map.pairs[i].state, state->name) == 0)
+			return qmdi_fail(QMD_ERROR_MATCH, "%s: line %zu: '%s' is the first state, which others are mapped to",
+							 dataset->map.path, dataset->map.pairs[i].line, state->name);
+	return QMD_OK;
+}
+
+/* The identities that the selected atoms are matched on, sorted and unique. */
+static qmd_status make_identities(const qmd_dataset *dataset, const qmdi_state *state, identity *identities) {
+	list_identities(state, identities);
+	QMDI_TRY(check_unique(dataset, state, identities));
+	if (dataset->n_states == 0)
+		return refuse_mapped_first_state(dataset, state);
+	if (dataset->map.n_pairs == 0)
+		return QMD_OK;
+	QMDI_TRY(apply_map(dataset, state, identities));
+	qsort(identities, state->n_selected, sizeof *identities, compare_identities);
 	return check_unique(dataset, state, identities);
 }
 

@@ -188,33 +188,35 @@ static qmd_status read_atoms(pdb_reader *reader) {
 }
 
 /* Locations of one atom stand together, the one to keep first. */
-static int compare_locations(const void *first, const void *second) {
-	const pdb_atom *a = *(const pdb_atom *const *)first, *b = *(const pdb_atom *const *)second;
-	const int order = qmdi_compare_identity(&a->atom, &b->atom);
+static int compare_locations(const void *first, const void *second, void *context) {
+	const pdb_atom *atoms = context;
+	const size_t i = *(const size_t *)first, j = *(const size_t *)second;
+	const int order = qmdi_compare_identity(&atoms[i].atom, &atoms[j].atom);
 	if (order != 0)
 		return order;
-	if (a->occupancy != b->occupancy)
-		return a->occupancy > b->occupancy ? -1 : 1;
-	return a < b ? -1 : 1;
+	if (atoms[i].occupancy != atoms[j].occupancy)
+		return atoms[i].occupancy > atoms[j].occupancy ? -1 : 1;
+	return i < j ? -1 : 1;
 }
 
 /* Of atoms with alternate locations keep one. */
 static qmd_status choose_locations(pdb_reader *reader) {
-	pdb_atom **located = qmdi_array(reader->n_atoms, sizeof *located);
+	pdb_atom *atoms = reader->atoms;
+	size_t *located = qmdi_array(reader->n_atoms, sizeof *located);
 	if (!located)
 		return QMD_ERROR_MEMORY;
 	size_t n_located = 0, n_kept = 0;
 	for (size_t i = 0; i < reader->n_atoms; i++)
-		if (reader->atoms[i].location != ' ')
-			located[n_located++] = &reader->atoms[i];
-	qsort(located, n_located, sizeof *located, compare_locations);
+		if (atoms[i].location != ' ')
+			located[n_located++] = i;
+	qsort_r(located, n_located, sizeof *located, compare_locations, atoms);
 	const char dropped = 0;
 	for (size_t i = 1; i < n_located; i++)
-		if (qmdi_compare_identity(&located[i]->atom, &located[i - 1]->atom) == 0)
-			located[i]->location = dropped;
+		if (qmdi_compare_identity(&atoms[located[i]].atom, &atoms[located[i - 1]].atom) == 0)
+			atoms[located[i]].location = dropped;
 	for (size_t i = 0; i < reader->n_atoms; i++)
-		if (reader->atoms[i].location != dropped)
-			reader->atoms[n_kept++] = reader->atoms[i];
+		if (atoms[i].location != dropped)
+			atoms[n_kept++] = atoms[i];
 	reader->n_atoms = n_kept;
 	qmdi_release(located);
 	return QMD_OK;

@@ -18,6 +18,7 @@
 
 #define MAX_NESTING 64                   /* of parentheses */
 #define STACK_SIZE (2 * MAX_NESTING + 4) /* a level holds at most one `or` and one `and` operand */
+#define QUOTED_SIZE 60                   /* of a text, in messages */
 #define VALUE_SIZE 8                     /* of the texts of a qmd_atom */
 
 typedef enum step_operation {
@@ -88,7 +89,8 @@ typedef enum token_kind { TOKEN_END, TOKEN_OPEN, TOKEN_CLOSE, TOKEN_WORD, TOKEN_
 typedef struct selection_parser {
 	const char *text;
 	token_kind kind;
-	const char *start; /* of the token's characters, without quotes */
+	const char *token; /* where it begins */
+	const char *start; /* its characters, without quotes */
 	size_t length;
 	const char *next; /* first character after the token */
 	size_t nesting;
@@ -97,21 +99,25 @@ typedef struct selection_parser {
 } selection_parser;
 
 static qmd_status fail_expecting(const selection_parser *parser, const char *expected) {
-	const size_t at = (size_t)(parser->start - parser->text) + 1;
+	const char *cut = strlen(parser->text) > QUOTED_SIZE ? "..." : "";
+	const size_t at = (size_t)(parser->token - parser->text) + 1;
 	if (parser->kind == TOKEN_END)
-		return qmdi_fail(QMD_ERROR_FORMAT, "selection '%s': column %zu: expected %s, found the end", parser->text, at,
-						 expected);
-	return qmdi_fail(QMD_ERROR_FORMAT, "selection '%s': column %zu: expected %s, found '%.*s'", parser->text, at,
-					 expected, (int)(parser->length < 40 ? parser->length : 40), parser->start);
+		return qmdi_fail(QMD_ERROR_FORMAT, "selection '%.*s%s': column %zu: expected %s, found the end", QUOTED_SIZE,
+						 parser->text, cut, at, expected);
+	const size_t length = parser->length < QUOTED_SIZE ? parser->length : QUOTED_SIZE;
+	return qmdi_fail(QMD_ERROR_FORMAT, "selection '%.*s%s': column %zu: expected %s, found '%.*s'", QUOTED_SIZE,
+					 parser->text, cut, at, expected, (int)length, parser->start);
 }
 
 static qmd_status read_quoted(selection_parser *parser) {
-	const char *end = strchr(parser->start + 1, *parser->start);
-	if (!end)
-		return qmdi_fail(QMD_ERROR_FORMAT, "selection '%s': column %zu: expected a closing quote, found the end",
-						 parser->text, strlen(parser->text) + 1);
+	const char *end = strchr(parser->token + 1, *parser->token);
+	if (!end) {
+		parser->kind = TOKEN_END;
+		parser->token += strlen(parser->token);
+		return fail_expecting(parser, "a closing quote");
+	}
 	parser->kind = TOKEN_QUOTED;
-	parser->start++;
+	parser->start = parser->token + 1;
 	parser->length = (size_t)(end - parser->start);
 	parser->next = end + 1;
 	return QMD_OK;
@@ -121,7 +127,7 @@ static qmd_status advance(selection_parser *parser) {
 	const char *at = parser->next;
 	while (isspace((unsigned char)*at))
 		at++;
-	parser->start = at;
+	parser->token = parser->start = at;
 	if (*at == '"' || *at == '\'')
 		return read_quoted(parser);
 	parser->length = *at ? 1 : 0;
