@@ -13,9 +13,11 @@ static void write_atom(FILE *file, int serial, char *word) {
 	}
 	char *insertion_code;
 	const long number = strtol(fields[1], &insertion_code, 10);
-	fprintf(file, "ATOM  %5d %c%-3s %3s %1s%4ld%1s   %8.3f%8.3f%8.3f  1.00  0.00\n", serial,
-			strlen(fields[3]) > 3 ? *fields[3] : ' ', strlen(fields[3]) > 3 ? fields[3] + 1 : fields[3], fields[2],
-			fields[0], number, insertion_code, (double)(serial - 1), 0.0, 0.0);
+	/* Short names begin in the second of their columns; long residue names end in the one after theirs. */
+	const char *atom_pad = strlen(fields[3]) > 3 ? "" : " ", *residue_pad = strlen(fields[2]) > 3 ? "" : " ";
+	fprintf(file, "ATOM  %5d %s%-*s %3s%s%1s%4ld%1s   %8.3f%8.3f%8.3f  1.00  0.00\n", serial, atom_pad,
+			*atom_pad ? 3 : 4, fields[3], fields[2], residue_pad, fields[0], number, insertion_code,
+			(double)(serial - 1), 0.0, 0.0);
 }
 
 const char *qmdt_write_pdb(const char *name, const char *atoms) {
