@@ -4,12 +4,12 @@
  *
  *     qmd_bench_kernels [PART OF A KERNEL'S NAME]
  *
- * A line is the best of several repetitions, each at least 10 ms long, after one to warm up.
+ * A line is the best of several repetitions, each at least 10 ms long, after some to warm up, in processor time of the
+ * thread: other programs on the machine disturb it little.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "kernel.h"
 #include "peak.h"
@@ -32,12 +32,6 @@ static const layer layers[] = {
 	{"dense 14400-512", {QMDI_OP_DENSE, QMDI_S7, 1, 1, 14400, 1, 1, 512, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}},
 	{"dense 512-2", {QMDI_OP_DENSE, QMDI_S7, 1, 1, 512, 1, 1, 2, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0}},
 };
-
-static double seconds(void) {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
 
 static void *aligned(size_t size) {
 	void *memory = aligned_alloc(64, (size + 2 * QMDI_SLACK) / 64 * 64 + 64);
@@ -78,22 +72,26 @@ static void *packed_weights(const qmdi_kernel *kernel, const qmdi_kernel_shape *
 	return packed;
 }
 
-/* Least seconds of one run. */
-static double time_run(const qmdi_kernel *kernel, const qmdi_kernel_call *call) {
+/* Seconds of n runs. */
+static double time_runs(const qmdi_kernel *kernel, const qmdi_kernel_call *call, size_t n) {
 	const size_t n_tasks = kernel->n_tasks(call->shape, call->n_images);
+	const double start = qmd_bench_seconds();
+	for (size_t i = 0; i < n; ++i) {
+		kernel->run(call, 0, n_tasks);
+	}
+	return qmd_bench_seconds() - start;
+}
+
+/* Least seconds of one run, from repetitions of at least 10 ms. */
+static double time_run(const qmdi_kernel *kernel, const qmdi_kernel_call *call) {
+	size_t n = 1;
+	while (time_runs(kernel, call, n) < 0.01) {
+		n *= 2;
+	}
 	double least = 1e30;
-	for (int repetition = 0; repetition <= REPETITIONS; ++repetition) {
-		size_t n = 0;
-		const double start = seconds();
-		double elapsed = 0;
-		while (elapsed < 0.01) {
-			kernel->run(call, 0, n_tasks);
-			++n;
-			elapsed = seconds() - start;
-		}
-		if (repetition > 0 && elapsed / (double)n < least) {
-			least = elapsed / (double)n;
-		}
+	for (int repetition = 0; repetition < REPETITIONS; ++repetition) {
+		const double elapsed = time_runs(kernel, call, n) / (double)n;
+		least = elapsed < least ? elapsed : least;
 	}
 	return least;
 }

@@ -7,4 +7,7 @@
 /* Multiply-adds a second with the instructions of an ISA, by a loop of about 0.1 s; 0 if the machine lacks them. */
 double qmd_bench_peak(qmdi_isa isa, uint32_t features);
 
+/* Processor time that the calling thread has used. */
+double qmd_bench_seconds(void);
+
 #endif

@@ -57,14 +57,9 @@ void qmdi_gemm_pack(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape, const
 size_t qmdi_gemm_n_tasks(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape, size_t n_images);
 void qmdi_gemm_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks);
 
-/* How micro-kernels are written: loops over a tile are unrolled whole, so that an array of sums becomes registers, and
- * there is a variant of the code for each number of windows. */
+/* Loops over a tile are unrolled whole. */
 #define UNROLL _Pragma("GCC unroll 32")
 #define INLINE static inline __attribute__((always_inline))
-#define QMDI_VARIANT(n, operand)                                                                                       \
-	case n:                                                                                                            \
-		compute(tile, n, operand);                                                                                     \
-		break
 
 /* The row of the table for a micro-kernel: what stands in a kernel's file after its `static const qmdi_gemm gemm`. */
 #define QMDI_GEMM_ROW(row, op_, isa_, features_)                                                                       \

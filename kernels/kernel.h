@@ -60,7 +60,7 @@ typedef struct qmdi_kernel_shape {
 	uint32_t out_h, out_w, out_c;
 	uint32_t kernel_h, kernel_w, stride_h, stride_w;   /* conv2d and pools */
 	uint32_t pad_top, pad_left, pad_bottom, pad_right; /* conv2d: the input's halo is at least so wide */
-	uint32_t pool; /* conv2d: 1, or 2 for a fused 2x2 maxpool (odd rows and columns at the end are dropped) */
+	uint32_t pool; /* dense: 1; conv2d: 1, or 2 for a fused 2x2 maxpool (odd rows and columns at the end are dropped) */
 	int32_t low;   /* clamp of the requantized output: [low, 127]; 0 (ReLU) or -128 */
 	int32_t
 		float_output; /* conv2d and dense: 1 writes float32(acc) * multiplier, no clamp, pool 1; also avgpool and add */

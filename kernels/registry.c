@@ -69,7 +69,7 @@ static int is_sound(const qmdi_kernel_shape *shape) {
 	case QMDI_OP_CONV2D:
 		return is_sound_conv2d(shape);
 	case QMDI_OP_DENSE:
-		return shape->in_h == 1 && shape->in_w == 1 && shape->out_h == 1 && shape->out_w == 1;
+		return shape->in_h == 1 && shape->in_w == 1 && shape->out_h == 1 && shape->out_w == 1 && shape->pool == 1;
 	case QMDI_OP_MAXPOOL:
 		return is_sound_pool(shape) && !shape->float_output;
 	case QMDI_OP_AVGPOOL:

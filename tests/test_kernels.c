@@ -8,8 +8,8 @@
 #include "kernel_fixture.h"
 
 /* Run one image through the reference. Views without halo; numbers as bytes. */
-static void run_reference(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, const void *a,
-						  const void *b, void *output) {
+static void run_reference(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, void *a, void *b,
+						  void *output) {
 	const qmdi_kernel *kernel = qmdi_kernel_choose(shape, QMDI_ISA_REF);
 	ck_assert_ptr_nonnull(kernel);
 	_Alignas(64) static uint8_t packed[4096];
@@ -17,15 +17,15 @@ static void run_reference(const qmdi_kernel_shape *shape, const qmdi_kernel_weig
 	kernel->pack(shape, weights, packed);
 	const size_t element = shape->float_output ? sizeof(float) : 1;
 	qmdi_kernel_call call = {.shape = shape, .packed = packed, .n_images = 1};
-	call.inputs[0] = (qmdi_view){(void *)(uintptr_t)a, (size_t)shape->in_w * shape->in_c, 0};
-	call.inputs[1] = (qmdi_view){(void *)(uintptr_t)b, (size_t)shape->in_w * shape->in_c, 0};
+	call.inputs[0] = (qmdi_view){a, (size_t)shape->in_w * shape->in_c, 0};
+	call.inputs[1] = (qmdi_view){b, (size_t)shape->in_w * shape->in_c, 0};
 	call.output = (qmdi_view){output, (size_t)shape->out_w * shape->out_c * element, 0};
 	kernel->run(&call, 0, kernel->n_tasks(shape, 1));
 }
 
 /* 3x3 pixels of one channel, a 2x2 window, two channels out. */
 START_TEST(reference_conv2d_by_hand) {
-	const int8_t input[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
+	int8_t input[] = {1, 2, 3, 4, 5, 6, 7, 8, 9};
 	const int8_t weights[] = {1, 0, 0, -1, 1, 1, 1, 1};
 	const int32_t bias[] = {3, -20};
 	const float multipliers[] = {0.5f, 0.25f};
@@ -50,13 +50,13 @@ START_TEST(reference_conv2d_by_hand) {
 END_TEST
 
 START_TEST(reference_dense_rounds_ties_to_even_and_clamps) {
-	const uint8_t input[] = {255, 1};
+	uint8_t input[] = {255, 1};
 	const int8_t weights[] = {0, 1, 0, 3, 0, 5, 0, -1, 0, -3, 127, 0, -127, 0, 0, 7};
 	const int32_t bias[] = {0, 0, 0, 0, 0, 0, 0, 0};
 	const float multipliers[] = {0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f, 0.5f};
 	const qmdi_kernel_weights numbers = {weights, bias, multipliers};
 	qmdi_kernel_shape shape = {.op = QMDI_OP_DENSE, .operand = QMDI_U8, .in_h = 1, .in_w = 1, .in_c = 2};
-	shape.out_h = shape.out_w = 1;
+	shape.out_h = shape.out_w = shape.pool = 1;
 	shape.out_c = 8;
 	shape.low = -128;
 	int8_t output[8];
@@ -78,7 +78,7 @@ START_TEST(reference_dense_rounds_ties_to_even_and_clamps) {
 END_TEST
 
 START_TEST(reference_pools_by_hand) {
-	const uint8_t input[] = {1, 200, 2, 100, 3, 50, 250, 0}; /* 2 x 2 pixels of 2 channels */
+	uint8_t input[] = {1, 200, 2, 100, 3, 50, 250, 0}; /* 2 x 2 pixels of 2 channels */
 	qmdi_kernel_shape shape = {.op = QMDI_OP_MAXPOOL, .operand = QMDI_U8, .in_h = 2, .in_w = 2, .in_c = 2};
 	shape.out_h = shape.out_w = 1;
 	shape.out_c = shape.kernel_h = shape.kernel_w = shape.stride_h = shape.stride_w = 2;
@@ -106,7 +106,7 @@ START_TEST(reference_pools_by_hand) {
 END_TEST
 
 START_TEST(reference_add_by_hand) {
-	const int8_t a[] = {1, -128, 127, 3}, b[] = {2, -128, 127, -5};
+	int8_t a[] = {1, -128, 127, 3}, b[] = {2, -128, 127, -5};
 	qmdi_kernel_shape shape = {.op = QMDI_OP_ADD, .operand = QMDI_S8, .in_h = 1, .in_w = 4, .in_c = 1};
 	shape.out_h = shape.out_c = 1;
 	shape.out_w = 4;
@@ -178,7 +178,7 @@ static double expected_output(const qmdt_kernel_case *test, const int64_t *sums,
 static void check_against_scatter(const qmdt_kernel_case *test) {
 	const qmdi_kernel_shape *shape = &test->shape;
 	int64_t *sums =
-		malloc((size_t)shape->out_h * shape->out_w * shape->pool * shape->pool * shape->out_c * sizeof *sums);
+		calloc((size_t)shape->out_h * shape->out_w * shape->pool * shape->pool * shape->out_c, sizeof *sums);
 	ck_assert_ptr_nonnull(sums);
 	for (size_t image = 0; image < test->n_images; ++image) {
 		scatter(test, image, sums);
@@ -240,6 +240,7 @@ static size_t check_rows(qmdt_kernel_case *test) {
 	qmdt_case_run(test, reference);
 	check_guards(test);
 	const size_t size = test->output.size + QMDI_SLACK;
+	ck_assert_uint_ge(size, QMDI_SLACK);
 	uint8_t *expected = malloc(size);
 	ck_assert_ptr_nonnull(expected);
 	memcpy(expected, test->output.bytes, size);
@@ -278,6 +279,13 @@ START_TEST(every_row_equals_the_reference) {
 		qmdt_case_free(&test);
 	}
 	printf("%zu outputs compared\n", n_compared);
+	size_t n_rows;
+	const qmdi_kernel *const *rows = qmdi_kernels(&n_rows);
+	for (size_t i = 0; i < n_rows; ++i) {
+		if (!qmdi_kernel_runs_here(rows[i])) {
+			printf("SKIPPED: this machine cannot run %s\n", rows[i]->name);
+		}
+	}
 }
 END_TEST
 
@@ -300,6 +308,126 @@ START_TEST(rows_equal_the_reference_on_the_network) {
 	}
 }
 END_TEST
+/* Number of files of a folder below kernels/ that end in .c; each must have the name of one row. */
+static size_t count_files(const char *folder) {
+	char path[512];
+	snprintf(path, sizeof path, "%s/kernels/%s", QMDT_SOURCE_DIR, folder);
+	DIR *directory = opendir(path);
+	ck_assert_msg(directory != NULL, "cannot open %s", path);
+	size_t n_rows, n_files = 0;
+	const qmdi_kernel *const *rows = qmdi_kernels(&n_rows);
+	for (const struct dirent *entry = readdir(directory); entry != NULL; entry = readdir(directory)) {
+		const size_t length = strlen(entry->d_name);
+		if (length < 3 || strcmp(entry->d_name + length - 2, ".c") != 0) {
+			continue;
+		}
+		int found = 0;
+		for (size_t i = 0; i < n_rows; ++i) {
+			found += strncmp(rows[i]->name, entry->d_name, length - 2) == 0 && strlen(rows[i]->name) == length - 2;
+		}
+		ck_assert_msg(found == 1, "%d rows are called as kernels/%s/%s", found, folder, entry->d_name);
+		++n_files;
+	}
+	closedir(directory);
+	return n_files;
+}
+
+START_TEST(every_file_has_its_row_and_every_row_its_file) {
+	size_t n_rows;
+	qmdi_kernels(&n_rows);
+	ck_assert_uint_eq(count_files("ref") + count_files("cpu"), n_rows);
+}
+END_TEST
+
+START_TEST(best_rows_come_first) {
+	size_t n_rows;
+	const qmdi_kernel *const *rows = qmdi_kernels(&n_rows);
+	for (size_t i = 1; i < n_rows; ++i) {
+		if (rows[i - 1]->op == rows[i]->op) {
+			ck_assert_int_ge(rows[i - 1]->isa, rows[i]->isa);
+		} else {
+			ck_assert_int_eq(rows[i - 1]->isa, QMDI_ISA_REF);
+		}
+		ck_assert_int_eq(rows[i]->isa == QMDI_ISA_REF, rows[i]->features == 0);
+	}
+}
+END_TEST
+
+static const qmdi_kernel_shape sound_conv2d = {
+	QMDI_OP_CONV2D, QMDI_S7, 33, 33, 32, 33, 33, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0};
+
+START_TEST(choice_is_the_best_that_is_allowed) {
+	qmdi_kernel_shape shape = sound_conv2d;
+	for (qmdi_isa isa = QMDI_ISA_REF; isa <= QMDI_ISA_AVX512VNNI; ++isa) {
+		const qmdi_kernel *kernel = qmdi_kernel_choose(&shape, isa);
+		ck_assert_int_eq(kernel->isa, isa < qmdi_machine_isa() ? isa : qmdi_machine_isa());
+		ck_assert(qmdi_kernel_runs_here(kernel));
+	}
+	shape.op = QMDI_OP_ADD; /* on every machine by the reference */
+	shape.out_c = shape.in_c;
+	shape.scale_a = shape.scale_b = shape.scale_out = 1;
+	ck_assert_str_eq(qmdi_kernel_choose(&shape, QMDI_ISA_REF)->name, "add_x8_ref");
+}
+END_TEST
+
+START_TEST(environment_limits_the_isa) {
+	unsetenv("QMD_MAX_ISA");
+	ck_assert_int_eq(qmdi_allowed_isa(), qmdi_machine_isa());
+	for (qmdi_isa isa = QMDI_ISA_REF; isa <= QMDI_ISA_AVX512VNNI; ++isa) {
+		setenv("QMD_MAX_ISA", qmdi_isa_name(isa), 1);
+		ck_assert_int_eq(qmdi_allowed_isa(), isa < qmdi_machine_isa() ? isa : qmdi_machine_isa());
+	}
+	setenv("QMD_MAX_ISA", "mmx", 1);
+	ck_assert_int_eq(qmdi_allowed_isa(), qmdi_machine_isa());
+	unsetenv("QMD_MAX_ISA");
+}
+END_TEST
+
+#define REFUSED(field, value)                                                                                          \
+	do {                                                                                                               \
+		qmdi_kernel_shape shape = sound;                                                                               \
+		shape.field = (value);                                                                                         \
+		ck_assert_msg(qmdi_kernel_choose(&shape, qmdi_machine_isa()) == NULL, "op %d takes " #field " = " #value,      \
+					  (int)sound.op);                                                                                  \
+	} while (0)
+
+START_TEST(shapes_that_contradict_themselves_have_no_kernel) {
+	qmdi_kernel_shape sound = sound_conv2d;
+	ck_assert_ptr_nonnull(qmdi_kernel_choose(&sound, qmdi_machine_isa()));
+	REFUSED(op, (qmdi_op)0);
+	REFUSED(operand, (qmdi_operand)8);
+	REFUSED(out_h, 34);
+	REFUSED(out_w, 0);
+	REFUSED(in_c, 0);
+	REFUSED(kernel_h, 0);
+	REFUSED(kernel_w, 36);
+	REFUSED(stride_w, 0);
+	REFUSED(pad_left, 3);
+	REFUSED(pad_bottom, UINT32_MAX);
+	REFUSED(pool, 0);
+	REFUSED(pool, 2);
+	REFUSED(low, -127);
+	sound.pool = 2;
+	sound.out_h = sound.out_w = 16;
+	ck_assert_ptr_nonnull(qmdi_kernel_choose(&sound, qmdi_machine_isa()));
+	REFUSED(float_output, 1);
+
+	sound = (qmdi_kernel_shape){QMDI_OP_DENSE, QMDI_S7, 1, 1, 8, 1, 1, 8, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+	ck_assert_ptr_nonnull(qmdi_kernel_choose(&sound, qmdi_machine_isa()));
+	REFUSED(in_h, 2);
+	REFUSED(out_w, 2);
+	REFUSED(pool, 2);
+
+	sound = (qmdi_kernel_shape){QMDI_OP_AVGPOOL, QMDI_S8, 4, 4, 8, 2, 2, 8, 2, 2, 2, 2, 0, 0, 0, 0, 1, 0, 0, 1, 0, 1};
+	ck_assert_ptr_nonnull(qmdi_kernel_choose(&sound, qmdi_machine_isa()));
+	REFUSED(out_c, 7);
+	REFUSED(pad_top, 1);
+	REFUSED(scale_a, 0);
+	REFUSED(scale_out, INFINITY);
+	REFUSED(scale_out, NAN);
+}
+END_TEST
+
 int main(void) {
 	Suite *suite = suite_create("kernels");
 	TCase *reference = tcase_create("reference");
@@ -314,5 +442,12 @@ int main(void) {
 	tcase_add_test(rows, every_row_equals_the_reference);
 	tcase_add_test(rows, rows_equal_the_reference_on_the_network);
 	suite_add_tcase(suite, rows);
+	TCase *table = tcase_create("table");
+	tcase_add_test(table, every_file_has_its_row_and_every_row_its_file);
+	tcase_add_test(table, best_rows_come_first);
+	tcase_add_test(table, choice_is_the_best_that_is_allowed);
+	tcase_add_test(table, environment_limits_the_isa);
+	tcase_add_test(table, shapes_that_contradict_themselves_have_no_kernel);
+	suite_add_tcase(suite, table);
 	return qmdt_run(suite);
 }

@@ -19,11 +19,7 @@ static void add_row(const qmdi_kernel_call *call, size_t image, size_t y) {
 	for (size_t i = 0; i < (size_t)shape->out_w * shape->out_c; ++i) {
 		const float scaled_a = (float)qmdi_ref_number(a + i, shape->operand) * factor_a;
 		const float scaled_b = (float)qmdi_ref_number(b + i, shape->operand) * factor_b;
-		if (shape->float_output) {
-			((float *)output)[i] = scaled_a + scaled_b;
-		} else {
-			((int8_t *)output)[i] = qmdi_ref_round(scaled_a + scaled_b, shape->low);
-		}
+		qmdi_ref_write(shape, output, i, scaled_a + scaled_b);
 	}
 }
 

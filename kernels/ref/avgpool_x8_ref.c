@@ -32,11 +32,7 @@ static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks)
 				qmdi_ref_pixel(&call->output, image, (ptrdiff_t)y, (ptrdiff_t)x, qmdi_ref_output_bytes(shape));
 			for (size_t channel = 0; channel < shape->out_c; ++channel) {
 				const float mean = mean_of_window(call, image, y, x, channel);
-				if (shape->float_output) {
-					((float *)output)[channel] = mean;
-				} else {
-					((int8_t *)output)[channel] = qmdi_ref_round(mean / shape->scale_out, shape->low);
-				}
+				qmdi_ref_write(shape, output, channel, shape->float_output ? mean : mean / shape->scale_out);
 			}
 		}
 	}

@@ -43,13 +43,8 @@ static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks)
 			for (size_t k = 0; k < shape->in_c; ++k) {
 				sum += qmdi_ref_number(input + k, shape->operand) * weights[channel * shape->in_c + k];
 			}
-			const float value = (float)sum * multipliers[channel];
-			uint8_t *output = qmdi_ref_pixel(&call->output, image, 0, 0, 0);
-			if (shape->float_output) {
-				((float *)output)[channel] = value;
-			} else {
-				((int8_t *)output)[channel] = qmdi_ref_round(value, shape->low);
-			}
+			qmdi_ref_write(shape, qmdi_ref_pixel(&call->output, image, 0, 0, 0), channel,
+						   (float)sum * multipliers[channel]);
 		}
 	}
 }

@@ -22,6 +22,15 @@ static inline int8_t qmdi_ref_round(float value, int32_t low) {
 	return (int8_t)lrintf(value);
 }
 
+/* A value, of the output's scale unless it is float, into channel `channel` of a pixel. */
+static inline void qmdi_ref_write(const qmdi_kernel_shape *shape, uint8_t *pixel, size_t channel, float value) {
+	if (shape->float_output) {
+		((float *)pixel)[channel] = value;
+	} else {
+		((int8_t *)pixel)[channel] = qmdi_ref_round(value, shape->low);
+	}
+}
+
 /* First byte of a row of an image inside the halo, or above and left of it for negative rows and pixels. */
 static inline uint8_t *qmdi_ref_pixel(const qmdi_view *view, size_t image, ptrdiff_t row, ptrdiff_t pixel,
 									  size_t pixel_bytes) {
