@@ -46,3 +46,17 @@ size_t qmdt_allocator_remove(void) {
 size_t qmdt_allocator_n_calls(void) {
 	return n_calls;
 }
+
+size_t qmdt_fail_each_allocation(qmd_status (*work)(void *argument), void *argument) {
+	size_t nth = 0;
+	qmd_status status;
+	do {
+		qmdt_allocator_install(++nth);
+		status = work(argument);
+		const size_t n_left = qmdt_allocator_remove();
+		ck_assert_msg(n_left == 0, "allocation %zu failed: %zu blocks are left", nth, n_left);
+		ck_assert_msg(status == QMD_OK || status == QMD_ERROR_MEMORY, "allocation %zu failed: %s: %s", nth,
+					  qmd_status_name(status), qmd_last_error());
+	} while (status != QMD_OK);
+	return nth;
+}

@@ -2,7 +2,7 @@
 #ifndef QMD_TESTS_ALLOCATOR_FIXTURE_H
 #define QMD_TESTS_ALLOCATOR_FIXTURE_H
 
-#include <stddef.h>
+#include <qmd.h>
 
 /* Install it. Allocation number `nth` (1 is the next) and all after it return NULL; 0: none does. */
 void qmdt_allocator_install(size_t nth);
@@ -12,5 +12,11 @@ size_t qmdt_allocator_remove(void);
 
 /* Calls of allocate and reallocate since it was installed. */
 size_t qmdt_allocator_n_calls(void);
+
+/*
+ * Run `work` with its first allocation failing, then its second, and so on until one returns QMD_OK. Every run must
+ * return QMD_OK or QMD_ERROR_MEMORY and leave no block held. Returns the number of runs.
+ */
+size_t qmdt_fail_each_allocation(qmd_status (*work)(void *argument), void *argument);
 
 #endif

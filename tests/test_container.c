@@ -253,27 +253,20 @@ START_TEST(a_place_that_cannot_be_written_is_named) {
 }
 END_TEST
 
+static qmd_status save_work(void *path) {
+	return save(path);
+}
+
+static qmd_status load_work(void *path) {
+	return load(path);
+}
+
 START_TEST(every_failing_allocation_is_survived) {
 	char path[4096];
 	const char *folder = scratch_folder("memory", path);
-	qmdt_write_file(path, "old", 3);
-	size_t nth = 1;
-	for (qmd_status status = QMD_ERROR_MEMORY; status != QMD_OK; nth++) {
-		qmdt_allocator_install(nth);
-		status = save(path);
-		ck_assert_uint_eq(qmdt_allocator_remove(), 0);
-		ck_assert_int_eq(n_files(folder), 1);
-		ck_assert_msg(status == QMD_OK || status == QMD_ERROR_MEMORY, "%s", qmd_last_error());
-	}
-	ck_assert_uint_gt(nth, 3);
-	nth = 1;
-	for (qmd_status status = QMD_ERROR_MEMORY; status != QMD_OK; nth++) {
-		qmdt_allocator_install(nth);
-		status = load(path);
-		ck_assert_uint_eq(qmdt_allocator_remove(), 0);
-		ck_assert_msg(status == QMD_OK || status == QMD_ERROR_MEMORY, "%s", qmd_last_error());
-	}
-	ck_assert_uint_gt(nth, 6);
+	ck_assert_uint_gt(qmdt_fail_each_allocation(save_work, path), 2);
+	ck_assert_uint_gt(qmdt_fail_each_allocation(load_work, path), 5);
+	ck_assert_int_eq(n_files(folder), 1);
 }
 END_TEST
 

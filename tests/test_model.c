@@ -717,7 +717,7 @@ END_TEST
 /* ---- Memory ---- */
 
 /* Build, bind and copy a model. */
-static qmd_status make_models(qmd_pixels *pixels) {
+static qmd_status make_models(void *pixels) {
 	static const char *const names[] = {"open", "closed"};
 	qmd_model *model = NULL, *copy = NULL;
 	qmd_status status = qmd_model_create_preset("icnnmd", (qmd_shape){10, 10, 3}, 2, 1, &model);
@@ -732,15 +732,7 @@ static qmd_status make_models(qmd_pixels *pixels) {
 
 START_TEST(every_failing_allocation_is_survived) {
 	qmd_pixels *pixels = qmdt_pixels(10, QMD_PIXELS_DISPLACEMENT);
-	size_t nth = 0;
-	qmd_status status;
-	do {
-		qmdt_allocator_install(++nth);
-		status = make_models(pixels);
-		ck_assert_uint_eq(qmdt_allocator_remove(), 0);
-		ck_assert_msg(status == QMD_OK || status == QMD_ERROR_MEMORY, "%s", qmd_last_error());
-	} while (status != QMD_OK);
-	ck_assert_uint_gt(nth, 60);
+	ck_assert_uint_gt(qmdt_fail_each_allocation(make_models, pixels), 60);
 	qmd_pixels_free(pixels);
 }
 END_TEST
