@@ -9,46 +9,10 @@
 #endif
 
 #include "base/random.h"
-#include "pixels/pixels_internal.h"
+#include "pixels_fixture.h"
 
 #define CHAIN_ATOMS 300
 #define CHAIN_SIDE 18
-
-/* ---- Pixels made in memory ---- */
-
-static qmd_pixels *make_pixels(int32_t kind, size_t n_atoms, const float (*reference)[3], size_t n_superposed,
-							   float step) {
-	qmd_pixels *pixels;
-	qmdt_ok(qmdi_pixels_allocate(kind, n_atoms, n_superposed, &pixels));
-	for (size_t i = 0; i < n_atoms; i++) {
-		pixels->atoms[i] = (qmd_atom){.name = "CA",
-									  .residue_name = "GLY",
-									  .chain = "A",
-									  .element = "C",
-									  .residue_number = (int32_t)i + 10,
-									  .residue = (uint32_t)i};
-		if (pixels->steps)
-			pixels->steps[i] = step;
-	}
-	for (size_t i = 0; i < n_superposed; i++)
-		pixels->superposed[i] = (uint32_t)i;
-	memcpy(pixels->reference, reference, n_atoms * sizeof *reference);
-	qmdt_ok(qmdi_pixels_prepare(pixels));
-	return pixels;
-}
-
-/* An octahedron is superposed on, of which every covariance is diagonal; so the rotation is exactly the unit matrix
- * where its corners did not move. Two more atoms follow. */
-static const float octahedron[8][3] = {{8, 0, 0}, {-8, 0, 0}, {0, 8, 0}, {0, -8, 0},
-									   {0, 0, 8}, {0, 0, -8}, {1, 2, 3}, {16, -8, 4}};
-
-static qmd_frame frame_of(const void *xyz, size_t n_atoms) {
-	qmd_frame frame;
-	qmd_frame_init(&frame);
-	frame.xyz = xyz;
-	frame.n_atoms = n_atoms;
-	return frame;
-}
 
 /* A chain of atoms 1 to 5 angstrom apart that winds through 60 angstrom, in single precision. */
 static float chain[CHAIN_ATOMS][3], chain_reference[CHAIN_ATOMS][3];
@@ -66,7 +30,7 @@ static void make_chain(void) {
 
 static qmd_pixels *make_chain_pixels(int32_t kind) {
 	make_chain();
-	return make_pixels(kind, CHAIN_ATOMS, (const float(*)[3])chain_reference, CHAIN_ATOMS / 2, 5.0f / 127.0f);
+	return qmdt_pixels_make(kind, CHAIN_ATOMS, (const float(*)[3])chain_reference, CHAIN_ATOMS / 2, 5.0f / 127.0f);
 }
 
 typedef struct chain_image {
@@ -86,15 +50,15 @@ START_TEST(displacement_is_rounded_in_steps) {
 	static const float moves[][2] = {{0.0f, 0},     {0.25f, 0},    {0.26f, 1},    {0.75f, 2},     {-0.25f, 0},
 									 {-0.75f, -2},  {1.25f, 2},    {-1.74f, -3},  {-1.75f, -4},   {63.5f, 127},
 									 {63.25f, 126}, {63.75f, 127}, {200.0f, 127}, {-63.5f, -127}, {-200.0f, -127}};
-	qmd_pixels *pixels = make_pixels(QMD_PIXELS_DISPLACEMENT, 8, octahedron, 6, 0.5f);
+	qmd_pixels *pixels = qmdt_pixels_make(QMD_PIXELS_DISPLACEMENT, 8, qmdt_octahedron, 6, 0.5f);
 	for (size_t i = 0; i < sizeof moves / sizeof *moves; i++)
 		for (size_t axis = 0; axis < 3; axis++) {
 			float xyz[8][3];
 			int8_t image[3][3][3], expected[3][3][3] = {{{0}}};
-			memcpy(xyz, octahedron, sizeof xyz);
+			memcpy(xyz, qmdt_octahedron, sizeof xyz);
 			xyz[6][axis] += moves[i][0];
 			expected[2][0][axis] = (int8_t)moves[i][1];
-			const qmd_frame frame = frame_of(xyz, 8);
+			const qmd_frame frame = qmdt_frame_of(xyz, 8);
 			qmdt_ok(qmd_pixels_run(pixels, &frame, 1, image));
 			ck_assert_mem_eq(image, expected, sizeof image);
 		}
@@ -104,18 +68,19 @@ END_TEST
 
 START_TEST(displacement_is_seen_after_superposition) {
 	/* A quarter turn about z (x -> y, y -> -x) and a shift; atom 7 has moved by (+2, 0, -1) before that. */
-	qmd_pixels *pixels = make_pixels(QMD_PIXELS_DISPLACEMENT, 8, octahedron, 6, 0.25f);
+	qmd_pixels *pixels = qmdt_pixels_make(QMD_PIXELS_DISPLACEMENT, 8, qmdt_octahedron, 6, 0.25f);
 	float xyz[8][3];
 	int8_t image[3][3][3], expected[3][3][3] = {{{0}}};
 	for (size_t i = 0; i < 8; i++) {
-		const float x = octahedron[i][0] + (i == 7 ? 2.0f : 0.0f), z = octahedron[i][2] - (i == 7 ? 1.0f : 0.0f);
-		xyz[i][0] = -octahedron[i][1] + 100.0f;
+		const float x = qmdt_octahedron[i][0] + (i == 7 ? 2.0f : 0.0f),
+					z = qmdt_octahedron[i][2] - (i == 7 ? 1.0f : 0.0f);
+		xyz[i][0] = -qmdt_octahedron[i][1] + 100.0f;
 		xyz[i][1] = x - 50.0f;
 		xyz[i][2] = z + 25.0f;
 	}
 	expected[2][1][0] = 8;
 	expected[2][1][2] = -4;
-	const qmd_frame frame = frame_of(xyz, 8);
+	const qmd_frame frame = qmdt_frame_of(xyz, 8);
 	qmdt_ok(qmd_pixels_run(pixels, &frame, 1, image));
 	ck_assert_mem_eq(image, expected, sizeof image);
 	qmd_pixels_free(pixels);
@@ -128,8 +93,8 @@ START_TEST(icnnmd_colours_are_truncated_between_lowest_and_highest) {
 	static const uint8_t expected[3][3][3] = {
 		{{255, 61, 129}, {0, 193, 125}, {92, 255, 112}}, {{162, 0, 142}, {105, 130, 255}, {149, 124, 0}}, {{0}}};
 	uint8_t image[3][3][3];
-	qmd_pixels *pixels = make_pixels(QMD_PIXELS_ICNNMD, 6, octahedron, 6, 0.0f);
-	const qmd_frame frame = frame_of(octahedron, 6);
+	qmd_pixels *pixels = qmdt_pixels_make(QMD_PIXELS_ICNNMD, 6, qmdt_octahedron, 6, 0.0f);
+	const qmd_frame frame = qmdt_frame_of(qmdt_octahedron, 6);
 	qmdt_ok(qmd_pixels_run(pixels, &frame, 1, image));
 	ck_assert_mem_eq(image, expected, sizeof image);
 	qmd_pixels_free(pixels);
@@ -140,8 +105,8 @@ START_TEST(icnnmd_colours_of_a_single_place_are_zero) {
 	static const float places[3][3] = {{5, 6, 7}, {5, 6, 7}, {5, 6, 7}};
 	static const uint8_t nothing[2][2][3];
 	uint8_t image[2][2][3];
-	qmd_pixels *pixels = make_pixels(QMD_PIXELS_ICNNMD, 3, places, 3, 0.0f);
-	const qmd_frame frame = frame_of(places, 3);
+	qmd_pixels *pixels = qmdt_pixels_make(QMD_PIXELS_ICNNMD, 3, places, 3, 0.0f);
+	const qmd_frame frame = qmdt_frame_of(places, 3);
 	qmdt_ok(qmd_pixels_run(pixels, &frame, 1, image));
 	ck_assert_mem_eq(image, nothing, sizeof image);
 	qmd_pixels_free(pixels);
@@ -149,7 +114,7 @@ START_TEST(icnnmd_colours_of_a_single_place_are_zero) {
 END_TEST
 
 START_TEST(pixels_describe_themselves) {
-	qmd_pixels *pixels = make_pixels(QMD_PIXELS_DISPLACEMENT, 8, octahedron, 6, 0.5f);
+	qmd_pixels *pixels = qmdt_pixels_make(QMD_PIXELS_DISPLACEMENT, 8, qmdt_octahedron, 6, 0.5f);
 	ck_assert_int_eq(qmd_pixels_kind_of(pixels), QMD_PIXELS_DISPLACEMENT);
 	ck_assert_int_eq(qmd_pixels_type(pixels), QMD_S8);
 	ck_assert_float_eq(qmd_pixels_scale(pixels), 1.0f / 127.0f);
@@ -162,13 +127,13 @@ START_TEST(pixels_describe_themselves) {
 	qmdt_fails(qmd_pixels_atom(pixels, 8, &atom), QMD_ERROR_RANGE, "index is 8, expected less than 8");
 	float reference[8][3];
 	qmdt_ok(qmd_pixels_reference(pixels, &reference[0][0]));
-	ck_assert_mem_eq(reference, octahedron, sizeof reference);
+	ck_assert_mem_eq(reference, qmdt_octahedron, sizeof reference);
 	unsigned char background[27], nothing[27] = {0};
 	memset(background, 1, sizeof background);
 	qmdt_ok(qmd_pixels_background(pixels, background));
 	ck_assert_mem_eq(background, nothing, sizeof background);
 	qmd_pixels_free(pixels);
-	pixels = make_pixels(QMD_PIXELS_ICNNMD, 1, octahedron, 1, 0.0f);
+	pixels = qmdt_pixels_make(QMD_PIXELS_ICNNMD, 1, qmdt_octahedron, 1, 0.0f);
 	ck_assert_int_eq(qmd_pixels_type(pixels), QMD_U8);
 	ck_assert_float_eq(qmd_pixels_scale(pixels), 1.0f / 255.0f);
 	ck_assert_uint_eq(qmd_pixels_side(pixels), 1);
@@ -186,7 +151,7 @@ END_TEST
 START_TEST(hosts_layouts_give_the_same_bytes) {
 	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++) {
 		qmd_pixels *pixels = make_chain_pixels(kind);
-		qmd_frame frame = frame_of(chain, CHAIN_ATOMS);
+		qmd_frame frame = qmdt_frame_of(chain, CHAIN_ATOMS);
 		const chain_image expected = run_chain(pixels, &frame);
 
 		/* Double precision, nm, four numbers an atom, other atoms between, in the reverse order. */
@@ -198,7 +163,7 @@ START_TEST(hosts_layouts_give_the_same_bytes) {
 				host[indices[i]][axis] = (double)chain[i][axis] / 10.0;
 			host[indices[i]][3] = host[indices[i] - 1][0] = NAN;
 		}
-		frame = frame_of(host, 2 * CHAIN_ATOMS);
+		frame = qmdt_frame_of(host, 2 * CHAIN_ATOMS);
 		frame.type = QMD_F64;
 		frame.unit = QMD_NM;
 		frame.stride = 4;
@@ -210,7 +175,7 @@ START_TEST(hosts_layouts_give_the_same_bytes) {
 		static float strided[CHAIN_ATOMS][5];
 		for (size_t i = 0; i < CHAIN_ATOMS; i++)
 			memcpy(strided[i], chain[i], sizeof chain[i]);
-		frame = frame_of(strided, CHAIN_ATOMS);
+		frame = qmdt_frame_of(strided, CHAIN_ATOMS);
 		frame.stride = 5;
 		const chain_image again = run_chain(pixels, &frame);
 		ck_assert_mem_eq(&again, &expected, sizeof expected);
@@ -234,10 +199,10 @@ START_TEST(wrapped_frames_give_the_same_bytes_as_whole_ones) {
 									  {50.1, 0, 0, -16.7, 45.5, 0, 16.7, 22.7, 40.4}};
 	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++) {
 		qmd_pixels *pixels = make_chain_pixels(kind);
-		qmd_frame frame = frame_of(chain, CHAIN_ATOMS);
+		qmd_frame frame = qmdt_frame_of(chain, CHAIN_ATOMS);
 		const chain_image expected = run_chain(pixels, &frame);
 		for (size_t i = 0; i < sizeof boxes / sizeof *boxes; i++) {
-			frame = frame_of(chain, CHAIN_ATOMS);
+			frame = qmdt_frame_of(chain, CHAIN_ATOMS);
 			frame.box = boxes[i];
 			const chain_image whole = run_chain(pixels, &frame);
 			ck_assert_mem_eq(&whole, &expected, sizeof expected);
@@ -253,7 +218,7 @@ START_TEST(wrapped_frames_give_the_same_bytes_as_whole_ones) {
 			}
 			for (size_t j = 0; j < 9; j++)
 				box_nm[j] = boxes[i][j] / 10.0;
-			frame = frame_of(wrapped, CHAIN_ATOMS);
+			frame = qmdt_frame_of(wrapped, CHAIN_ATOMS);
 			frame.type = QMD_F64;
 			frame.unit = QMD_NM;
 			frame.box = box_nm;
@@ -272,7 +237,7 @@ END_TEST
 START_TEST(frames_wrapped_in_single_precision_differ_by_ones_at_most) {
 	static const double box[9] = {53.1, 0, 0, 0, 51.7, 0, 0, 0, 49.9};
 	qmd_pixels *pixels = make_chain_pixels(QMD_PIXELS_DISPLACEMENT);
-	qmd_frame frame = frame_of(chain, CHAIN_ATOMS);
+	qmd_frame frame = qmdt_frame_of(chain, CHAIN_ATOMS);
 	const chain_image expected = run_chain(pixels, &frame);
 	static float wrapped[CHAIN_ATOMS][3];
 	int n_moved = 0, n_different = 0;
@@ -285,7 +250,7 @@ START_TEST(frames_wrapped_in_single_precision_differ_by_ones_at_most) {
 		}
 	}
 	ck_assert_int_gt(n_moved, 100); /* rounded, that is */
-	frame = frame_of(wrapped, CHAIN_ATOMS);
+	frame = qmdt_frame_of(wrapped, CHAIN_ATOMS);
 	frame.box = box;
 	const chain_image whole = run_chain(pixels, &frame);
 	for (size_t i = 0; i < sizeof whole.bytes; i++) {
@@ -302,7 +267,7 @@ START_TEST(hosts_float_environment_does_not_matter_and_is_given_back) {
 	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++) {
 		qmd_pixels *pixels = make_chain_pixels(kind);
 		const double box[9] = {31.7, 0, 0, 3, 27.3, 0, 1, 2, 29.9};
-		qmd_frame frame = frame_of(chain, CHAIN_ATOMS);
+		qmd_frame frame = qmdt_frame_of(chain, CHAIN_ATOMS);
 		frame.box = box;
 		const chain_image expected = run_chain(pixels, &frame);
 		fenv_t host;
@@ -330,7 +295,7 @@ END_TEST
 
 START_TEST(rows_may_lie_apart_and_nothing_beside_them_is_written) {
 	qmd_pixels *pixels = make_chain_pixels(QMD_PIXELS_DISPLACEMENT);
-	const qmd_frame frame = frame_of(chain, CHAIN_ATOMS);
+	const qmd_frame frame = qmdt_frame_of(chain, CHAIN_ATOMS);
 	const chain_image expected = run_chain(pixels, &frame);
 	const size_t row = 3 * CHAIN_SIDE, stride = row + 7;
 	unsigned char image[CHAIN_SIDE * (3 * CHAIN_SIDE + 7)];
@@ -353,10 +318,10 @@ END_TEST
 /* ---- Errors ---- */
 
 START_TEST(wrong_frames_are_refused) {
-	qmd_pixels *pixels = make_pixels(QMD_PIXELS_DISPLACEMENT, 8, octahedron, 6, 0.5f);
+	qmd_pixels *pixels = qmdt_pixels_make(QMD_PIXELS_DISPLACEMENT, 8, qmdt_octahedron, 6, 0.5f);
 	unsigned char image[27];
 	const uint32_t indices[8] = {0, 1, 2, 3, 4, 5, 6, 8};
-	const qmd_frame good = frame_of(octahedron, 8);
+	const qmd_frame good = qmdt_frame_of(qmdt_octahedron, 8);
 	qmd_frame frame = good;
 	qmdt_fails(qmd_pixels_run(NULL, &frame, 1, image), QMD_ERROR_ARGUMENT, "pixels");
 	qmdt_fails(qmd_pixels_run(pixels, NULL, 1, image), QMD_ERROR_ARGUMENT, "frames");
@@ -394,11 +359,11 @@ START_TEST(bad_coordinates_are_named) {
 			   {-513.0f, "atom 7 (A GLY 17 CA) is -513 angstrom along y"},
 			   {3e38f, "atom 7 (A GLY 17 CA) is 3e+38 angstrom along y"}};
 	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++) {
-		qmd_pixels *pixels = make_pixels(kind, 8, octahedron, 6, 0.5f);
+		qmd_pixels *pixels = qmdt_pixels_make(kind, 8, qmdt_octahedron, 6, 0.5f);
 		float xyz[8][3];
 		unsigned char image[27];
-		memcpy(xyz, octahedron, sizeof xyz);
-		const qmd_frame frame = frame_of(xyz, 8);
+		memcpy(xyz, qmdt_octahedron, sizeof xyz);
+		const qmd_frame frame = qmdt_frame_of(xyz, 8);
 		for (size_t i = 0; i < sizeof bad / sizeof *bad; i++) {
 			xyz[7][1] = bad[i].value;
 			qmdt_fails(qmd_pixels_run(pixels, &frame, 1, image), QMD_ERROR_RANGE, bad[i].text);
@@ -415,12 +380,12 @@ START_TEST(bad_coordinates_are_named) {
 END_TEST
 
 START_TEST(bad_coordinates_in_a_box_are_named) {
-	qmd_pixels *pixels = make_pixels(QMD_PIXELS_DISPLACEMENT, 8, octahedron, 6, 0.5f);
+	qmd_pixels *pixels = qmdt_pixels_make(QMD_PIXELS_DISPLACEMENT, 8, qmdt_octahedron, 6, 0.5f);
 	float xyz[8][3];
 	unsigned char image[27];
 	double box[9] = {50, 0, 0, 0, 50, 0, 0, 0, 50};
-	memcpy(xyz, octahedron, sizeof xyz);
-	qmd_frame frame = frame_of(xyz, 8);
+	memcpy(xyz, qmdt_octahedron, sizeof xyz);
+	qmd_frame frame = qmdt_frame_of(xyz, 8);
 	frame.box = box;
 	xyz[3][2] = NAN; /* would spread along the chain */
 	qmdt_fails(qmd_pixels_run(pixels, &frame, 1, image), QMD_ERROR_RANGE, "atom 3 (A GLY 13 CA): z is nan");
@@ -453,7 +418,7 @@ START_TEST(impossible_pixels_are_refused) {
 			   "expected 1 to 16777216");
 	qmdt_fails(qmdi_pixels_allocate(QMD_PIXELS_ICNNMD, 5, 6, &pixels), QMD_ERROR_RANGE, "6 superposed");
 	qmdt_fails(qmdi_pixels_allocate(QMD_PIXELS_ICNNMD, 300000, 262145, &pixels), QMD_ERROR_RANGE, "1 to 262144");
-	pixels = make_pixels(QMD_PIXELS_DISPLACEMENT, 8, octahedron, 6, 0.5f);
+	pixels = qmdt_pixels_make(QMD_PIXELS_DISPLACEMENT, 8, qmdt_octahedron, 6, 0.5f);
 	pixels->reference[22] = 600.0f;
 	qmdt_fails(qmdi_pixels_prepare(pixels), QMD_ERROR_RANGE, "reference of atom 7 has y = 600");
 	pixels->reference[22] = NAN;
@@ -466,7 +431,7 @@ END_TEST
 
 START_TEST(png_shows_the_bytes) {
 	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++) {
-		qmd_pixels *pixels = make_pixels(kind, 4, octahedron, 4, 0.5f);
+		qmd_pixels *pixels = qmdt_pixels_make(kind, 4, qmdt_octahedron, 4, 0.5f);
 		const unsigned char image[12] = {0, 1, 2, 127, 128, 255, 254, 129, 130, 131, 64, 32};
 		const unsigned char shifted[12] = {128, 129, 130, 255, 0, 127, 126, 1, 2, 3, 192, 160};
 		const char *path = qmdt_scratch("image.png");
@@ -482,197 +447,6 @@ START_TEST(png_shows_the_bytes) {
 		qmdt_fails(qmd_pixels_write_png(pixels, image, qmdt_scratch("no/folder.png")), QMD_ERROR_IO, "no/folder.png");
 		qmdt_fails(qmd_pixels_write_png(pixels, NULL, path), QMD_ERROR_ARGUMENT, "image");
 		qmdt_fails(qmd_pixels_write_png(pixels, image, NULL), QMD_ERROR_ARGUMENT, "path");
-		qmd_pixels_free(pixels);
-	}
-}
-END_TEST
-
-/* ---- The section of a file ---- */
-
-static qmd_pixels *make_small(int32_t kind) {
-	qmd_pixels *pixels = make_pixels(kind, 8, octahedron, 6, 0.5f);
-	memcpy(pixels->atoms[3].chain, "BC", 3);
-	pixels->atoms[3].residue_number = -7;
-	pixels->atoms[3].insertion_code = 'X';
-	pixels->atoms[3].hetero = 1;
-	if (pixels->steps)
-		pixels->steps[2] = 0.125f;
-	else
-		memset(pixels->background, 77, 24);
-	return pixels;
-}
-
-static qmdi_reader reader_of(const void *data, size_t size) {
-	return (qmdi_reader){.data = data, .size = size, .base = 1000, .name = "file: pixels"};
-}
-
-START_TEST(saved_pixels_come_back) {
-	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++) {
-		qmd_pixels *pixels = make_small(kind), *loaded;
-		qmdi_writer writer = {0}, again = {0};
-		qmdi_pixels_put(pixels, &writer);
-		qmdt_ok(writer.status);
-		qmdi_reader reader = reader_of(writer.data, writer.size);
-		qmdt_ok(qmdi_pixels_get(&reader, &loaded));
-		qmdt_ok(qmdi_reader_finish(&reader));
-		ck_assert_int_eq(qmd_pixels_kind_of(loaded), kind);
-		ck_assert_uint_eq(qmd_pixels_n_superposed(loaded), 6);
-		for (size_t i = 0; i < 8; i++) {
-			qmd_atom before, after;
-			qmdt_ok(qmd_pixels_atom(pixels, i, &before));
-			qmdt_ok(qmd_pixels_atom(loaded, i, &after));
-			ck_assert_mem_eq(&before, &after, sizeof before);
-		}
-		unsigned char before[27], after[27];
-		qmdt_ok(qmd_pixels_background(pixels, before));
-		qmdt_ok(qmd_pixels_background(loaded, after));
-		ck_assert_mem_eq(before, after, 27);
-		float moved[8][3];
-		for (size_t i = 0; i < 24; i++)
-			moved[i / 3][i % 3] = octahedron[i / 3][i % 3] + (float)(i % 7);
-		const qmd_frame frame = frame_of(moved, 8);
-		qmdt_ok(qmd_pixels_run(pixels, &frame, 1, before));
-		qmdt_ok(qmd_pixels_run(loaded, &frame, 1, after));
-		ck_assert_mem_eq(before, after, 27);
-		qmdi_pixels_put(loaded, &again);
-		ck_assert_uint_eq(again.size, writer.size);
-		ck_assert_mem_eq(again.data, writer.data, writer.size);
-		qmdi_writer_release(&writer);
-		qmdi_writer_release(&again);
-		qmd_pixels_free(pixels);
-		qmd_pixels_free(loaded);
-	}
-}
-END_TEST
-
-/* Change pixels into what must not be read back. */
-typedef void (*damage_fn)(qmd_pixels *pixels);
-
-static void damage_kind(qmd_pixels *pixels) {
-	pixels->kind = 3;
-}
-static void damage_order(qmd_pixels *pixels) {
-	pixels->superposed[4] = 3;
-}
-static void damage_index(qmd_pixels *pixels) {
-	pixels->superposed[5] = 8;
-}
-static void damage_hetero(qmd_pixels *pixels) {
-	pixels->atoms[5].hetero = 2;
-}
-static void damage_residue(qmd_pixels *pixels) {
-	pixels->atoms[5].residue = 8;
-}
-static void damage_name(qmd_pixels *pixels) {
-	pixels->atoms[5].name[1] = '\033';
-}
-static void damage_insertion_code(qmd_pixels *pixels) {
-	pixels->atoms[5].insertion_code = '\n';
-}
-static void damage_reference(qmd_pixels *pixels) {
-	pixels->reference[20] = NAN;
-}
-static void damage_distance(qmd_pixels *pixels) {
-	pixels->reference[20] = 1e30f;
-}
-static void damage_step_zero(qmd_pixels *pixels) {
-	pixels->steps[7] = 0.0f;
-}
-static void damage_step_negative(qmd_pixels *pixels) {
-	pixels->steps[7] = -1.0f;
-}
-static void damage_step_nan(qmd_pixels *pixels) {
-	pixels->steps[7] = NAN;
-}
-static void damage_step_infinite(qmd_pixels *pixels) {
-	pixels->steps[7] = INFINITY;
-}
-static void damage_padding(qmd_pixels *pixels) {
-	pixels->background[24] = 1;
-}
-
-START_TEST(damaged_sections_are_refused) {
-	static const struct {
-		damage_fn damage;
-		const char *text;
-		int32_t kind;
-		qmd_status status;
-	} cases[] = {
-		{damage_kind, "file: pixels: offset 1012: pixels of kind 3", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
-		{damage_order, "superposed atom 4 is 3, expected ascending", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
-		{damage_index, "superposed atom 5 is 8, expected ascending numbers below 8", QMD_PIXELS_ICNNMD,
-		 QMD_ERROR_FORMAT},
-		{damage_hetero, "atom 5: hetero is 2", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
-		{damage_residue, "atom 5: residue is 8", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
-		{damage_name, "atom 5: its names hold other than printable", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
-		{damage_insertion_code, "atom 5: its names hold other than printable", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT},
-		{damage_reference, "file: pixels: pixels: the reference of atom 6 has z = nan", QMD_PIXELS_ICNNMD,
-		 QMD_ERROR_RANGE},
-		{damage_distance, "the reference of atom 6 has z = 1e+30", QMD_PIXELS_ICNNMD, QMD_ERROR_RANGE},
-		{damage_step_zero, "step 7 is 0", QMD_PIXELS_DISPLACEMENT, QMD_ERROR_FORMAT},
-		{damage_step_negative, "step 7 is -1", QMD_PIXELS_DISPLACEMENT, QMD_ERROR_FORMAT},
-		{damage_step_nan, "step 7 is nan", QMD_PIXELS_DISPLACEMENT, QMD_ERROR_FORMAT},
-		{damage_step_infinite, "step 7 is inf", QMD_PIXELS_DISPLACEMENT, QMD_ERROR_FORMAT},
-		{damage_padding, "background pixel 8 shows no atom and is 1", QMD_PIXELS_ICNNMD, QMD_ERROR_FORMAT}};
-	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		qmd_pixels *pixels = make_small(cases[i].kind), *loaded = NULL;
-		cases[i].damage(pixels);
-		qmdi_writer writer = {0};
-		qmdi_pixels_put(pixels, &writer);
-		qmdi_reader reader = reader_of(writer.data, writer.size);
-		qmdt_fails(qmdi_pixels_get(&reader, &loaded), cases[i].status, cases[i].text);
-		ck_assert_int_eq(reader.status, cases[i].status);
-		ck_assert_ptr_null(loaded);
-		qmdi_writer_release(&writer);
-		qmd_pixels_free(pixels);
-	}
-}
-END_TEST
-
-START_TEST(counts_are_checked_before_memory_is_taken) {
-	static const uint32_t counts[][2] = {{0, 0}, {8, 0}, {8, 9}, {UINT32_MAX, 1}, {UINT32_MAX, UINT32_MAX}};
-	for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
-		unsigned char bytes[1000] = {0};
-		qmdi_writer writer = {0};
-		qmdi_put_u32(&writer, QMD_PIXELS_ICNNMD);
-		qmdi_put_u32(&writer, counts[i][0]);
-		qmdi_put_u32(&writer, counts[i][1]);
-		qmdi_put(&writer, bytes, sizeof bytes);
-		qmdi_reader reader = reader_of(writer.data, writer.size);
-		qmd_pixels *loaded;
-		qmdt_fails(qmdi_pixels_get(&reader, &loaded), QMD_ERROR_FORMAT, "do not fit into 1000 bytes");
-		qmdi_writer_release(&writer);
-	}
-}
-END_TEST
-
-/* Whatever is read from a damaged section must still be safe to use. */
-START_TEST(no_truncation_and_no_flipped_bit_does_harm) {
-	for (int32_t kind = QMD_PIXELS_DISPLACEMENT; kind <= QMD_PIXELS_ICNNMD; kind++) {
-		qmd_pixels *pixels = make_small(kind), *loaded;
-		qmdi_writer writer = {0};
-		qmdi_pixels_put(pixels, &writer);
-		for (size_t size = 0; size < writer.size; size++) {
-			unsigned char *copy = malloc(size + 1); /* the sanitizer watches its end */
-			memcpy(copy, writer.data, size);
-			qmdi_reader reader = reader_of(copy, size);
-			ck_assert_int_eq(qmdi_pixels_get(&reader, &loaded), QMD_ERROR_FORMAT);
-			free(copy);
-		}
-		for (size_t bit = 0; bit < 8 * writer.size; bit++) {
-			writer.data[bit / 8] ^= (unsigned char)(1u << bit % 8);
-			qmdi_reader reader = reader_of(writer.data, writer.size);
-			if (qmdi_pixels_get(&reader, &loaded) == QMD_OK) {
-				unsigned char *image = malloc(qmd_pixels_side(loaded) * qmd_pixels_side(loaded) * 3);
-				const qmd_frame frame = frame_of(octahedron, qmd_pixels_n_atoms(loaded));
-				if (qmd_pixels_n_atoms(loaded) == 8)
-					qmdt_ok(qmd_pixels_run(loaded, &frame, 1, image));
-				free(image);
-				qmd_pixels_free(loaded);
-			}
-			writer.data[bit / 8] ^= (unsigned char)(1u << bit % 8);
-		}
-		qmdi_writer_release(&writer);
 		qmd_pixels_free(pixels);
 	}
 }
@@ -703,11 +477,5 @@ int main(void) {
 	TCase *png = tcase_create("png");
 	tcase_add_test(png, png_shows_the_bytes);
 	suite_add_tcase(suite, png);
-	TCase *section = tcase_create("the section of a file");
-	tcase_add_test(section, saved_pixels_come_back);
-	tcase_add_test(section, damaged_sections_are_refused);
-	tcase_add_test(section, counts_are_checked_before_memory_is_taken);
-	tcase_add_test(section, no_truncation_and_no_flipped_bit_does_harm);
-	suite_add_tcase(suite, section);
 	return qmdt_run(suite);
 }
