@@ -1,7 +1,7 @@
 /*
  * What a runtime-only build leaves out (QMD_RUNTIME_ONLY): the same symbols, so that one program links against either
- * library. What could fail fails with QMD_ERROR_UNSUPPORTED and makes no handle; what counts says 0; what is borrowed is
- * NULL.
+ * library. What could fail fails with QMD_ERROR_UNSUPPORTED and makes no handle; what counts says 0; what is borrowed
+ * is NULL.
  */
 #include <qmd.h>
 
@@ -43,7 +43,9 @@
 			*options = (type){.struct_size = sizeof *options};                                                         \
 	}
 
+/* One declaration a line, as in the headers. */
 /* clang-format off */
+/* NOLINTBEGIN(misc-unused-parameters) */
 
 /* ---- trajectory.h ---- */
 
@@ -179,3 +181,5 @@ MAKES_NONE(qmd_explain, explanation, const qmd_engine *engine, qmd_dataset *data
 FREES_NOTHING(qmd_explanation_free, qmd_explanation)
 GIVES_NOTHING(size_t, qmd_explanation_n_residues, const qmd_explanation *explanation)
 FAILS(qmd_explanation_residue, const qmd_explanation *explanation, size_t index, qmd_residue_score *score)
+
+/* NOLINTEND(misc-unused-parameters) */
