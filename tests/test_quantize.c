@@ -1,9 +1,10 @@
 #include <math.h>
 
 #include "model/model_internal.h"
+#include "network_fixture.h"
 #include "quantize/observer.h"
 #include "quantize/passes.h"
-#include "support.h"
+#include "training_fixture.h"
 
 #define MAX_VALUES 20000
 
@@ -25,31 +26,25 @@ static void fill_parameters(qmd_model *model, unsigned seed) {
 				model->layers[l].parameters[p][i] = small_integer(&seed);
 }
 
+/* A convolution behind the last layer; its padding, where it is explicit, differs on all sides. */
 static int32_t add_conv(qmd_model *model, uint32_t units, uint32_t kernel, uint32_t stride, int32_t padding) {
-	qmd_layer layer;
-	qmd_layer_init(&layer, QMD_LAYER_CONV2D);
+	if (padding != QMD_PADDING_EXPLICIT)
+		return qmdt_add_conv(model, QMD_PREVIOUS, units, kernel, stride, padding);
+	qmd_layer layer = qmdt_layer(QMD_LAYER_CONV2D);
 	layer.units = units;
-	layer.kernel_h = kernel;
-	layer.kernel_w = kernel;
+	layer.kernel_h = layer.kernel_w = kernel;
 	layer.stride_h = layer.stride_w = stride;
 	layer.padding = padding;
 	layer.pad_top = 1, layer.pad_left = 2, layer.pad_bottom = 0, layer.pad_right = 1;
-	int32_t id;
-	qmdt_ok(qmd_model_add(model, &layer, &id));
-	return id;
+	return qmdt_add(model, layer);
 }
 
-static int32_t add_layer(qmd_model *model, int32_t kind, int32_t input, int32_t second_input) {
-	qmd_layer layer;
-	qmd_layer_init(&layer, kind);
+/* A layer that reads `input`; a pool's window is 2 x 2. */
+static int32_t add_kind(qmd_model *model, int32_t kind, int32_t input) {
+	qmd_layer layer = qmdt_layer(kind);
 	layer.inputs[0] = input;
-	layer.inputs[1] = second_input;
-	layer.units = 4;
 	layer.kernel_h = layer.kernel_w = layer.stride_h = layer.stride_w = 2;
-	layer.rate = 0.5f;
-	int32_t id;
-	qmdt_ok(qmd_model_add(model, &layer, &id));
-	return id;
+	return qmdt_add(model, layer);
 }
 
 /* ---- What convolutions and batchnorms compute, straight from their definitions ---- */
@@ -205,12 +200,12 @@ START_TEST(keeps_convolutions_that_are_no_one) {
 	qmdt_ok(qmd_model_create((qmd_shape){12, 12, 3}, &model));
 	const int32_t first = add_conv(model, 16, 3, 1, QMD_PADDING_SAME);
 	const int32_t second = add_conv(model, 16, 1, 1, QMD_PADDING_VALID);
-	add_layer(model, QMD_LAYER_ADD, first, second);
+	qmdt_add_sum(model, first, second);
 	check_refused(model, "others read conv2d_1 too");
 
 	qmdt_ok(qmd_model_create((qmd_shape){12, 12, 3}, &model));
 	add_conv(model, 16, 3, 1, QMD_PADDING_SAME);
-	add_layer(model, QMD_LAYER_RELU, QMD_PREVIOUS, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_RELU, QMD_PREVIOUS);
 	add_conv(model, 16, 3, 1, QMD_PADDING_VALID);
 	check_refused(model, "nothing to collapse");
 }
@@ -232,10 +227,10 @@ START_TEST(folds_batchnorms) {
 	qmd_model *model;
 	qmdt_ok(qmd_model_create((qmd_shape){8, 8, 3}, &model));
 	add_conv(model, 4, 3, 1, QMD_PADDING_SAME);
-	add_layer(model, QMD_LAYER_BATCHNORM, QMD_PREVIOUS, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_BATCHNORM, QMD_PREVIOUS);
 	add_conv(model, 4, 3, 2, QMD_PADDING_VALID);
 	fill_parameters(model, 11);
-	add_layer(model, QMD_LAYER_BATCHNORM, QMD_PREVIOUS, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_BATCHNORM, QMD_PREVIOUS);
 	fill_batchnorm(model, "batchnorm_1");
 	fill_batchnorm(model, "batchnorm_2");
 	fill_image(image, 8 * 8 * 3, 6);
@@ -254,8 +249,8 @@ START_TEST(keeps_batchnorms_that_others_read_around) {
 	qmd_model *model;
 	qmdt_ok(qmd_model_create((qmd_shape){8, 8, 3}, &model));
 	const int32_t conv = add_conv(model, 4, 3, 1, QMD_PADDING_SAME);
-	const int32_t norm = add_layer(model, QMD_LAYER_BATCHNORM, conv, QMD_PREVIOUS);
-	add_layer(model, QMD_LAYER_ADD, conv, norm);
+	const int32_t norm = add_kind(model, QMD_LAYER_BATCHNORM, conv);
+	qmdt_add_sum(model, conv, norm);
 	qmdt_ok(qmdi_fold_batchnorms(model));
 	ck_assert_uint_eq(model->n_layers, 4);
 	ck_assert_str_eq(model->passes, "batch-norm folding: nothing to fold\n");
@@ -298,29 +293,13 @@ END_TEST
 
 /* ---- Quantizing ---- */
 
-#define SIDE 12
-#define IMAGE_SIZE (SIDE * SIDE * 3)
-#define N_IMAGES 40
-
-static int8_t images[N_IMAGES * IMAGE_SIZE];
-static uint32_t labels[N_IMAGES];
-
-/* Two classes: a bright patch in one corner or the other, and noise. */
-static void make_images(unsigned seed) {
-	for (size_t i = 0; i < N_IMAGES; i++) {
-		labels[i] = i % 2;
-		for (size_t j = 0; j < IMAGE_SIZE; j++) {
-			const size_t y = j / 3 / SIDE, x = j / 3 % SIDE;
-			const int in_patch = labels[i] ? y >= 8 && x >= 8 : y < 4 && x < 4;
-			images[i * IMAGE_SIZE + j] = (int8_t)((int)(next_number(&seed) % 61) - 30 + (in_patch ? 30 : 0));
-		}
-	}
-}
+#define images qmdt_patches
+#define labels qmdt_patch_labels
+#define N_IMAGES QMDT_N_PATCHES
 
 static qmd_model *trained_model(void) {
-	make_images(1);
-	qmd_model *model;
-	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){SIDE, SIDE, 3}, 2, 1, &model));
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
 	qmd_train_options options;
 	qmd_train_options_init(&options);
 	options.epochs = 8;
@@ -344,23 +323,6 @@ static qmd_model *quantize(const qmd_model *model, const qmd_quantize_options *o
 	qmdt_ok(qmd_quantize_images(model, images, QMD_S8, labels, N_IMAGES, options, &quantized));
 	ck_assert_int_eq(qmd_model_is_quantized(quantized), 1);
 	return quantized;
-}
-
-static void predict(const qmd_model *model, float *logits) {
-	qmd_predictor *predictor;
-	qmdt_ok(qmd_predictor_create(model, 20, 1, &predictor));
-	qmdt_ok(qmd_predictor_run_images(predictor, images, QMD_S8, N_IMAGES, logits, NULL));
-	qmd_predictor_free(predictor);
-}
-
-/* Mean cross-entropy on the images. */
-static double loss_of(const qmd_model *model) {
-	float logits[2 * N_IMAGES];
-	predict(model, logits);
-	double sum = 0;
-	for (size_t i = 0; i < N_IMAGES; i++)
-		sum += log1p(exp((double)logits[2 * i + 1 - labels[i]] - (double)logits[2 * i + labels[i]]));
-	return sum / N_IMAGES;
 }
 
 static double scale_of(const qmd_model *model, const char *name) {
@@ -414,7 +376,7 @@ START_TEST(eight_bits_lose_nothing) {
 	qmd_model *model = trained_model(), *before;
 	qmdt_ok(qmdi_model_copy(model, &before));
 	float fp32[2 * N_IMAGES], int8[2 * N_IMAGES];
-	predict(model, fp32);
+	qmdt_patch_logits(model, fp32);
 	for (int32_t observer = QMD_OBSERVER_EMA_MAX; observer <= QMD_OBSERVER_PERCENTILE; observer++)
 		for (int32_t collapse = 0; collapse < 2; collapse++) {
 			qmd_quantize_options options = bits(8, 8);
@@ -423,7 +385,7 @@ START_TEST(eight_bits_lose_nothing) {
 			options.epochs = 0;
 			qmd_model *q = quantize(model, &options);
 			ck_assert_uint_eq(q->n_layers, model->n_layers - (size_t)collapse);
-			predict(q, int8);
+			qmdt_patch_logits(q, int8);
 			for (size_t i = 0; i < 2 * N_IMAGES; i++)
 				ck_assert_double_eq_tol((double)int8[i], (double)fp32[i], 0.15);
 			qmd_model_free(q);
@@ -432,11 +394,7 @@ START_TEST(eight_bits_lose_nothing) {
 	const qmd_quantize_options tuned = bits(8, 8);
 	qmd_model_free(quantize(model, &tuned));
 	ck_assert_int_eq(qmd_model_is_quantized(model), 0);
-	for (size_t l = 0; l < model->n_layers; l++)
-		for (int p = 0; p < QMDI_MAX_PARAMETERS; p++)
-			if (model->layers[l].n_parameters[p])
-				ck_assert_mem_eq(model->layers[l].parameters[p], before->layers[l].parameters[p],
-								 model->layers[l].n_parameters[p] * sizeof(float));
+	qmdt_check_same_parameters(model, before);
 	qmd_model_free(before);
 	qmd_model_free(model);
 }
@@ -445,21 +403,18 @@ END_TEST
 /* Input - conv 1x1 that doubles - relu - flatten - dense: what calibration must find can be read off the images. */
 static qmd_model *doubling_model(void) {
 	qmd_model *model;
-	qmdt_ok(qmd_model_create((qmd_shape){SIDE, SIDE, 3}, &model));
+	qmdt_ok(qmd_model_create((qmd_shape){QMDT_PATCH_SIDE, QMDT_PATCH_SIDE, 3}, &model));
 	add_conv(model, 3, 1, 1, QMD_PADDING_VALID);
-	add_layer(model, QMD_LAYER_RELU, QMD_PREVIOUS, QMD_PREVIOUS);
-	add_layer(model, QMD_LAYER_FLATTEN, QMD_PREVIOUS, QMD_PREVIOUS);
-	qmd_layer dense;
-	qmd_layer_init(&dense, QMD_LAYER_DENSE);
-	dense.units = 2;
-	qmdt_ok(qmd_model_add(model, &dense, NULL));
+	add_kind(model, QMD_LAYER_RELU, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_FLATTEN, QMD_PREVIOUS);
+	qmdt_add_dense(model, 2);
 	const float weights[9] = {2, 0, 0, 0, 2, 0, 0, 0, 2};
 	qmdt_ok(qmd_model_set_parameters(model, "conv2d_1", "weight", 9, weights));
 	return model;
 }
 
 START_TEST(ranges_are_those_of_the_images) {
-	make_images(1);
+	qmdt_draw_patches(1);
 	qmd_model *model = doubling_model();
 	int largest = 0;
 	for (size_t i = 0; i < sizeof images; i++)
@@ -477,7 +432,7 @@ START_TEST(ranges_are_those_of_the_images) {
 END_TEST
 
 START_TEST(gives_silent_layers_scales_of_1_and_large_biases_room) {
-	make_images(1);
+	qmdt_draw_patches(1);
 	qmd_model *model = doubling_model();
 	const float weights[9] = {1e-30f, 0, 0, 0, 1e-3f, 0, 0, 0, 2};
 	const float biases[3] = {-1000.0f, -1000.0f, -1000.0f};
@@ -504,7 +459,7 @@ static void check_gain(const qmd_model *model, uint32_t weight_bits, uint32_t ac
 	options.learning_rate = 3e-4;
 	qmd_model *tuned = quantize(model, &options);
 	check_scales(tuned);
-	const double fp32 = loss_of(model), without = loss_of(calibrated), with = loss_of(tuned);
+	const double fp32 = qmdt_patch_loss(model), without = qmdt_patch_loss(calibrated), with = qmdt_patch_loss(tuned);
 	ck_assert_msg(with < fp32 + 0.5 * (without - fp32), "%u/%u bits: FP32 %g, calibrated %g, tuned %g", weight_bits,
 				  activation_bits, fp32, without, with);
 	qmd_model_free(calibrated);
@@ -596,38 +551,34 @@ static void check_unsupported(qmd_model *model, const char *part) {
 }
 
 START_TEST(refuses_by_name_what_cannot_be_quantized) {
-	make_images(1);
+	qmdt_draw_patches(1);
 	qmd_model *model;
-	qmd_layer dense;
-	qmd_layer_init(&dense, QMD_LAYER_DENSE);
-	dense.units = 2;
-
-	qmdt_ok(qmd_model_create((qmd_shape){SIDE, SIDE, 3}, &model));
-	add_layer(model, QMD_LAYER_BATCHNORM, QMD_PREVIOUS, QMD_PREVIOUS);
-	add_layer(model, QMD_LAYER_FLATTEN, QMD_PREVIOUS, QMD_PREVIOUS);
-	qmdt_ok(qmd_model_add(model, &dense, NULL));
+	qmdt_ok(qmd_model_create((qmd_shape){QMDT_PATCH_SIDE, QMDT_PATCH_SIDE, 3}, &model));
+	add_kind(model, QMD_LAYER_BATCHNORM, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_FLATTEN, QMD_PREVIOUS);
+	qmdt_add_dense(model, 2);
 	check_unsupported(model, "layer 'batchnorm_1'");
 
 	model = doubling_model();
-	add_layer(model, QMD_LAYER_RELU, QMD_PREVIOUS, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_RELU, QMD_PREVIOUS);
 	check_unsupported(model, "layer 'relu_2' gives the logits");
 }
 END_TEST
 
 START_TEST(finds_the_scales_of_branches) {
-	make_images(1);
+	qmdt_draw_patches(1);
 	qmd_model *model;
-	qmdt_ok(qmd_model_create((qmd_shape){SIDE, SIDE, 3}, &model));
+	qmdt_ok(qmd_model_create((qmd_shape){QMDT_PATCH_SIDE, QMDT_PATCH_SIDE, 3}, &model));
 	const int32_t a = add_conv(model, 8, 3, 1, QMD_PADDING_SAME);
-	const int32_t b = add_layer(model, QMD_LAYER_RELU, a, QMD_PREVIOUS);
+	const int32_t b = add_kind(model, QMD_LAYER_RELU, a);
 	const int32_t c = add_conv(model, 8, 3, 1, QMD_PADDING_SAME);
-	const int32_t sum = add_layer(model, QMD_LAYER_ADD, c, b);
-	add_layer(model, QMD_LAYER_RELU, sum, QMD_PREVIOUS);
-	add_layer(model, QMD_LAYER_AVGPOOL, QMD_PREVIOUS, QMD_PREVIOUS);
+	const int32_t sum = qmdt_add_sum(model, c, b);
+	add_kind(model, QMD_LAYER_RELU, sum);
+	add_kind(model, QMD_LAYER_AVGPOOL, QMD_PREVIOUS);
 	add_conv(model, 2, 1, 1, QMD_PADDING_VALID);
-	add_layer(model, QMD_LAYER_GLOBAL_AVGPOOL, QMD_PREVIOUS, QMD_PREVIOUS);
-	add_layer(model, QMD_LAYER_FLATTEN, QMD_PREVIOUS, QMD_PREVIOUS);
-	add_layer(model, QMD_LAYER_SOFTMAX, QMD_PREVIOUS, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_GLOBAL_AVGPOOL, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_FLATTEN, QMD_PREVIOUS);
+	add_kind(model, QMD_LAYER_SOFTMAX, QMD_PREVIOUS);
 	qmdt_ok(qmd_model_initialize(model, 3));
 	const qmd_quantize_options options = bits(8, 8);
 	qmd_model *q = quantize(model, &options);
@@ -640,12 +591,50 @@ START_TEST(finds_the_scales_of_branches) {
 	ck_assert_double_eq(scale_of(q, "global_avgpool_1"), 0.0); /* the logits, and what passes them on */
 	ck_assert_double_eq(scale_of(q, "flatten_1"), 0.0);
 	float fp32[2 * N_IMAGES], int8[2 * N_IMAGES];
-	predict(model, fp32);
-	predict(q, int8);
+	qmdt_patch_logits(model, fp32);
+	qmdt_patch_logits(q, int8);
 	for (size_t i = 0; i < 2 * N_IMAGES; i++)
 		ck_assert_double_eq_tol((double)int8[i], (double)fp32[i], 0.1);
 	qmd_model_free(q);
 	qmd_model_free(model);
+}
+END_TEST
+
+/* ---- Data sets ---- */
+
+START_TEST(quantizes_on_the_training_frames_of_a_data_set) {
+	qmdt_adk adk = qmdt_adk_open();
+	const uint32_t side = (uint32_t)qmd_pixels_side(adk.pixels);
+	qmd_model *model, *q = NULL;
+	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){side, side, 3}, 2, 1, &model));
+	qmd_quantize_options options = bits(8, 8);
+	options.epochs = 1;
+	qmdt_fails(qmd_quantize(model, adk.dataset, adk.split, &options, &q), QMD_ERROR_STATE, "not bound");
+	qmdt_ok(qmd_model_bind(model, adk.pixels, NULL));
+	qmdt_ok(qmd_quantize(model, adk.dataset, adk.split, &options, &q));
+	check_scales(q);
+	ck_assert_ptr_eq(qmd_model_pixels(q), adk.pixels);
+	qmd_model_free(q);
+
+	/* The held-out frames have no part in it: the same images from memory give the same model. */
+	size_t n;
+	const uint32_t *frames = qmd_split_train(adk.split, &n);
+	uint8_t *rendered = malloc(n * side * side * 3);
+	uint32_t states[16];
+	ck_assert_uint_eq(n, 16);
+	for (size_t i = 0; i < n; i++)
+		states[i] = i < n / 2 ? 0 : 1;
+	qmdt_ok(qmd_pixels_run_dataset(adk.pixels, adk.dataset, frames, n, rendered));
+	qmd_model *from_data_set, *from_images;
+	qmdt_ok(qmd_quantize(model, adk.dataset, adk.split, &options, &from_data_set));
+	qmdt_ok(qmd_quantize_images(model, rendered, QMD_S8, states, n, &options, &from_images));
+	qmdt_check_same_parameters(from_data_set, from_images);
+	ck_assert_double_eq(scale_of(from_data_set, "relu_1"), scale_of(from_images, "relu_1"));
+	qmd_model_free(from_data_set);
+	qmd_model_free(from_images);
+	qmd_model_free(model);
+	free(rendered);
+	qmdt_adk_close(&adk);
 }
 END_TEST
 
@@ -672,6 +661,7 @@ int main(void) {
 	tcase_add_test(scales, refuses_wrong_arguments);
 	tcase_add_test(scales, refuses_by_name_what_cannot_be_quantized);
 	tcase_add_test(scales, finds_the_scales_of_branches);
+	tcase_add_test(scales, quantizes_on_the_training_frames_of_a_data_set);
 	suite_add_tcase(suite, scales);
 	return qmdt_run(suite);
 }

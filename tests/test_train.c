@@ -1,44 +1,14 @@
 #include <fenv.h>
 #include <math.h>
-#include <stdio.h>
-#include <sys/stat.h>
 
 #include "model/model_internal.h"
-#include "support.h"
+#include "base/random.h"
 #include "train/optimizer.h"
+#include "training_fixture.h"
 
-/* ---- Images of two classes: a bright patch in one corner or the other, and noise ---- */
-
-#define SIDE 12
-#define IMAGE_SIZE (SIDE * SIDE * 3)
-#define N_IMAGES 40
-
-static int8_t images[N_IMAGES * IMAGE_SIZE];
-static uint32_t labels[N_IMAGES];
-
-static unsigned next_number(unsigned *state) {
-	*state = *state * 1664525u + 1013904223u;
-	return *state >> 16;
-}
-
-static void make_images(unsigned seed) {
-	for (size_t i = 0; i < N_IMAGES; i++) {
-		labels[i] = i % 2;
-		for (size_t y = 0; y < SIDE; y++)
-			for (size_t x = 0; x < SIDE; x++)
-				for (size_t c = 0; c < 3; c++) {
-					const int in_patch = labels[i] ? y >= 8 && x >= 8 : y < 4 && x < 4;
-					const int noise = (int)(next_number(&seed) % 61) - 30;
-					images[((i * SIDE + y) * SIDE + x) * 3 + c] = (int8_t)(noise + (in_patch ? 30 : 0));
-				}
-	}
-}
-
-static qmd_model *new_model(uint64_t seed) {
-	qmd_model *model;
-	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){SIDE, SIDE, 3}, 2, seed, &model));
-	return model;
-}
+#define images qmdt_patches
+#define labels qmdt_patch_labels
+#define N_IMAGES QMDT_N_PATCHES
 
 static qmd_train_options quick_options(void) {
 	qmd_train_options options;
@@ -53,27 +23,6 @@ static void train(qmd_model *model, const qmd_train_options *options) {
 	qmdt_ok(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, options));
 }
 
-static void check_same_parameters(const qmd_model *a, const qmd_model *b) {
-	ck_assert_uint_eq(a->n_layers, b->n_layers);
-	for (size_t l = 0; l < a->n_layers; l++)
-		for (int p = 0; p < QMDI_MAX_PARAMETERS; p++)
-			if (a->layers[l].n_parameters[p])
-				ck_assert_mem_eq(a->layers[l].parameters[p], b->layers[l].parameters[p],
-								 a->layers[l].n_parameters[p] * sizeof(float));
-}
-
-static double accuracy(const qmd_model *model) {
-	qmd_predictor *predictor;
-	float logits[N_IMAGES * 2];
-	qmdt_ok(qmd_predictor_create(model, 16, 1, &predictor));
-	qmdt_ok(qmd_predictor_run_images(predictor, images, QMD_S8, N_IMAGES, logits, NULL));
-	qmd_predictor_free(predictor);
-	int n_right = 0;
-	for (size_t i = 0; i < N_IMAGES; i++)
-		n_right += (logits[2 * i + 1] > logits[2 * i]) == (int)labels[i];
-	return (double)n_right / N_IMAGES;
-}
-
 /* ---- Optimizers ---- */
 
 /* Against the published formulas in double: three steps of two arrays of which one decays. */
@@ -83,10 +32,9 @@ static void check_optimizer(int32_t kind, double beta1, double beta2) {
 	static double expected[2][N], m[2][N], v[2][N];
 	memset(m, 0, sizeof m);
 	memset(v, 0, sizeof v);
-	unsigned seed = 5;
 	for (int a = 0; a < 2; a++)
 		for (int i = 0; i < N; i++)
-			expected[a][i] = w[a][i] = (float)((double)next_number(&seed) / 65536.0 - 0.5);
+			expected[a][i] = w[a][i] = qmdi_random_f32(5, (uint64_t)a, (uint64_t)i) - 0.5f;
 	qmd_train_options options;
 	qmd_train_options_init(&options);
 	options.optimizer = kind;
@@ -101,7 +49,7 @@ static void check_optimizer(int32_t kind, double beta1, double beta2) {
 	qmdt_ok(qmdi_optimizer_create(&options, arrays, 2, pool, &optimizer));
 	for (int t = 1; t <= N_STEPS; t++) {
 		for (int i = 0; i < N; i++)
-			gradient[i] = (float)((double)next_number(&seed) / 65536.0 - 0.5);
+			gradient[i] = qmdi_random_f32(6, (uint64_t)t, (uint64_t)i) - 0.5f;
 		const float *gradients[] = {gradient, gradient};
 		qmdi_optimizer_step(optimizer, gradients);
 		for (int a = 0; a < 2; a++)
@@ -149,8 +97,8 @@ static int look(void *user, const qmd_progress *progress) {
 }
 
 START_TEST(learns_and_generalizes) {
-	make_images(1);
-	qmd_model *model = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	watch w = {0};
 	options.epochs = 12;
@@ -161,28 +109,29 @@ START_TEST(learns_and_generalizes) {
 	ck_assert_uint_eq(w.last_total, 12 * 3);
 	ck_assert_double_lt(w.last_loss, 0.3 * w.first_loss);
 	ck_assert_double_ge(w.last_accuracy, 0.9);
-	make_images(2);
-	ck_assert_double_eq(accuracy(model), 1.0);
+	qmdt_draw_patches(2);
+	ck_assert_double_eq(qmdt_patch_accuracy(model), 1.0);
 	qmd_model_free(model);
 }
 END_TEST
 
 START_TEST(rmsprop_learns) {
-	make_images(1);
-	qmd_model *model = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	options.optimizer = QMD_OPTIMIZER_RMSPROP;
 	options.beta2 = 0.9;
 	options.learning_rate = 3e-4;
+	options.epochs = 12;
 	train(model, &options);
-	ck_assert_double_eq(accuracy(model), 1.0);
+	ck_assert_double_eq(qmdt_patch_accuracy(model), 1.0);
 	qmd_model_free(model);
 }
 END_TEST
 
 START_TEST(is_a_function_of_seed_and_images) {
-	make_images(1);
-	qmd_model *a = new_model(1), *b = new_model(1), *c = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *a = qmdt_patch_model(1), *b = qmdt_patch_model(1), *c = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	options.epochs = 2;
 	train(a, &options);
@@ -191,7 +140,7 @@ START_TEST(is_a_function_of_seed_and_images) {
 	train(b, &options);
 	ck_assert_int_eq(fegetround(), FE_UPWARD);
 	ck_assert_int_eq(fesetround(FE_TONEAREST), 0);
-	check_same_parameters(a, b);
+	qmdt_check_same_parameters(a, b);
 	options.seed = 2;
 	train(c, &options);
 	ck_assert_mem_ne(a->layers[1].parameters[0], c->layers[1].parameters[0], 16);
@@ -202,23 +151,23 @@ START_TEST(is_a_function_of_seed_and_images) {
 END_TEST
 
 START_TEST(a_batch_is_never_larger_than_the_data) {
-	make_images(1);
-	qmd_model *a = new_model(1), *b = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *a = qmdt_patch_model(1), *b = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	options.epochs = 1;
 	options.batch_size = N_IMAGES;
 	train(a, &options);
 	options.batch_size = 10 * N_IMAGES;
 	train(b, &options);
-	check_same_parameters(a, b);
+	qmdt_check_same_parameters(a, b);
 	qmd_model_free(a);
 	qmd_model_free(b);
 }
 END_TEST
 
 START_TEST(stops_early_on_the_training_loss) {
-	make_images(1);
-	qmd_model *model = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	watch w = {0};
 	options.learning_rate = 1e-30; /* nothing is learned: by dropout the loss of an epoch is what it is by chance */
@@ -234,8 +183,8 @@ START_TEST(stops_early_on_the_training_loss) {
 END_TEST
 
 START_TEST(can_be_cancelled) {
-	make_images(1);
-	qmd_model *model = new_model(1), *before = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1), *before = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	watch w = {.cancel_at = 4};
 	options.progress = look;
@@ -251,12 +200,12 @@ START_TEST(can_be_cancelled) {
 END_TEST
 
 START_TEST(a_diverging_training_is_an_error_and_leaves_the_weights) {
-	make_images(1);
-	qmd_model *model = new_model(1), *before = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1), *before = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	options.learning_rate = 1e30;
 	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_RANGE, "learning rate");
-	check_same_parameters(model, before);
+	qmdt_check_same_parameters(model, before);
 	qmd_model_free(model);
 	qmd_model_free(before);
 }
@@ -265,8 +214,8 @@ END_TEST
 /* ---- Checkpoints ---- */
 
 START_TEST(resumes_bit_for_bit) {
-	make_images(1);
-	qmd_model *whole = new_model(1), *parts = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *whole = qmdt_patch_model(1), *parts = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	options.weight_decay = 0.01;
 	train(whole, &options);
@@ -280,17 +229,17 @@ START_TEST(resumes_bit_for_bit) {
 	qmdt_fails(qmd_train_images(parts, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_CANCELLED, "");
 	qmd_model_free(parts);
 
-	parts = new_model(99); /* the checkpoint's weights are what counts */
+	parts = qmdt_patch_model(99); /* the checkpoint's weights are what counts */
 	w = (watch){.n_calls = 12};
 	train(parts, &options);
 	ck_assert_uint_eq(w.last_done, 18);
-	check_same_parameters(whole, parts);
+	qmdt_check_same_parameters(whole, parts);
 
 	/* What is finished is not trained again, and may be prolonged. */
 	w = (watch){.n_calls = 18};
 	train(parts, &options);
 	ck_assert_uint_eq(w.n_calls, 18);
-	check_same_parameters(whole, parts);
+	qmdt_check_same_parameters(whole, parts);
 	options.epochs = 7;
 	train(parts, &options);
 	ck_assert_uint_eq(w.n_calls, 21);
@@ -300,14 +249,14 @@ START_TEST(resumes_bit_for_bit) {
 END_TEST
 
 START_TEST(refuses_a_checkpoint_of_another_training) {
-	make_images(1);
-	qmd_model *model = new_model(1), *untouched = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1), *untouched = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	options.epochs = 1;
 	options.checkpoint_path = qmdt_scratch("another.qmc");
 	train(model, &options);
 	qmd_model_free(model);
-	model = new_model(1);
+	model = qmdt_patch_model(1);
 
 	qmd_train_options other = options;
 	other.seed = 2;
@@ -319,9 +268,9 @@ START_TEST(refuses_a_checkpoint_of_another_training) {
 	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_STATE,
 			   "another training");
 	images[0]--;
-	check_same_parameters(model, untouched);
+	qmdt_check_same_parameters(model, untouched);
 	qmd_model *larger;
-	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){SIDE, SIDE, 3}, 3, 1, &larger));
+	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){QMDT_PATCH_SIDE, QMDT_PATCH_SIDE, 3}, 3, 1, &larger));
 	qmdt_fails(qmd_train_images(larger, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_STATE,
 			   "another training");
 	qmd_model_free(larger);
@@ -331,14 +280,14 @@ START_TEST(refuses_a_checkpoint_of_another_training) {
 END_TEST
 
 START_TEST(refuses_a_damaged_checkpoint) {
-	make_images(1);
-	qmd_model *model = new_model(1), *untouched = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1), *untouched = qmdt_patch_model(1);
 	qmd_train_options options = quick_options();
 	options.epochs = 1;
 	options.checkpoint_path = qmdt_scratch("damaged.qmc");
 	train(model, &options);
 	qmd_model_free(model);
-	model = new_model(1);
+	model = qmdt_patch_model(1);
 	size_t size;
 	unsigned char *bytes = qmdt_read_file(options.checkpoint_path, &size);
 	bytes[size / 2] ^= 1;
@@ -347,7 +296,7 @@ START_TEST(refuses_a_damaged_checkpoint) {
 	bytes[size / 2] ^= 1;
 	qmdt_write_file(options.checkpoint_path, bytes, size - 100);
 	ck_assert_int_ne(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_OK);
-	check_same_parameters(model, untouched);
+	qmdt_check_same_parameters(model, untouched);
 	options.checkpoint_path = qmdt_scratch("no-such-folder/a.qmc");
 	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_IO, "no-such-folder");
 	free(bytes);
@@ -366,8 +315,8 @@ END_TEST
 	} while (0)
 
 START_TEST(refuses_wrong_options) {
-	make_images(1);
-	qmd_model *model = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
 	refuses(struct_size, 3, "struct_size");
 	refuses(optimizer, 3, "optimizer is 3");
 	refuses(learning_rate, 0.0, "learning_rate is 0");
@@ -387,8 +336,8 @@ START_TEST(refuses_wrong_options) {
 END_TEST
 
 START_TEST(refuses_wrong_images_and_models) {
-	make_images(1);
-	qmd_model *model = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
 	const qmd_train_options options = quick_options();
 	qmdt_fails(qmd_train_images(NULL, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_ARGUMENT, "model");
 	qmdt_fails(qmd_train_images(model, NULL, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_ARGUMENT, "images");
@@ -399,7 +348,7 @@ START_TEST(refuses_wrong_images_and_models) {
 	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_RANGE, "labels[7] is 2");
 	qmd_model_free(model);
 
-	qmdt_ok(qmd_model_create((qmd_shape){SIDE, SIDE, 3}, &model));
+	qmdt_ok(qmd_model_create((qmd_shape){QMDT_PATCH_SIDE, QMDT_PATCH_SIDE, 3}, &model));
 	qmdt_fails(qmd_train_images(model, images, QMD_S8, labels, N_IMAGES, &options), QMD_ERROR_SHAPE, "at least 2");
 	qmd_model_free(model);
 }
@@ -408,8 +357,8 @@ END_TEST
 /* ---- Predictor ---- */
 
 START_TEST(predicts_the_same_in_batches_of_any_size) {
-	make_images(1);
-	qmd_model *model = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
 	const uint32_t sizes[] = {1, 7, N_IMAGES, 64};
 	float logits[4][N_IMAGES * 2], probabilities[N_IMAGES * 2];
 	for (int s = 0; s < 4; s++) {
@@ -430,11 +379,11 @@ START_TEST(predicts_the_same_in_batches_of_any_size) {
 END_TEST
 
 START_TEST(a_step_of_u8_is_one_255th) {
-	make_images(1);
-	qmd_model *model = new_model(1);
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
 	/* 255 / 255 = 127 / 127: a white image is white in both. */
-	static uint8_t white_u8[IMAGE_SIZE];
-	static int8_t white_s8[IMAGE_SIZE];
+	static uint8_t white_u8[QMDT_PATCH_SIZE];
+	static int8_t white_s8[QMDT_PATCH_SIZE];
 	memset(white_u8, 255, sizeof white_u8);
 	memset(white_s8, 127, sizeof white_s8);
 	float u8[2], s8[2];
@@ -451,6 +400,73 @@ START_TEST(a_step_of_u8_is_one_255th) {
 	qmdt_fails(qmd_predictor_create(model, 0, 1, &predictor), QMD_ERROR_ARGUMENT, "batch_size is 0");
 	qmdt_fails(qmd_predictor_create(NULL, 1, 1, &predictor), QMD_ERROR_ARGUMENT, "model");
 	qmd_model_free(model);
+}
+END_TEST
+
+/* ---- Data sets ---- */
+
+START_TEST(trains_on_the_training_frames_of_a_data_set) {
+	qmdt_adk adk = qmdt_adk_open();
+	const uint32_t side = (uint32_t)qmd_pixels_side(adk.pixels);
+	qmd_model *model;
+	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){side, side, 3}, 2, 1, &model));
+	qmd_train_options options = quick_options();
+	qmdt_ok(qmd_train(model, adk.dataset, adk.split, adk.pixels, &options));
+	ck_assert_ptr_eq(qmd_model_pixels(model), adk.pixels);
+	ck_assert_str_eq(qmd_model_class_name(model, 0), "open");
+	ck_assert_str_eq(qmd_model_class_name(model, 1), "closed");
+
+	/* The held-out frames, as coordinates and as images. */
+	size_t n;
+	const uint32_t *test = qmd_split_test(adk.split, &n);
+	ck_assert_uint_eq(n, 8);
+	const size_t n_atoms = qmd_dataset_n_atoms(adk.dataset);
+	float *xyz = malloc(n_atoms * 3 * n * sizeof *xyz), of_frames[16], of_images[16], logits[16];
+	int8_t *rendered = malloc(n * side * side * 3);
+	qmd_frame frames[8];
+	for (size_t i = 0; i < n; i++) {
+		qmd_frame_init(&frames[i]);
+		frames[i].xyz = xyz + i * n_atoms * 3;
+		frames[i].n_atoms = n_atoms;
+		qmdt_ok(qmd_dataset_read(adk.dataset, test[i], xyz + i * n_atoms * 3));
+	}
+	qmdt_ok(qmd_pixels_run_dataset(adk.pixels, adk.dataset, test, n, rendered));
+	qmd_predictor *predictor;
+	qmdt_ok(qmd_predictor_create(model, 3, 1, &predictor));
+	qmdt_ok(qmd_predictor_run(predictor, frames, n, logits, of_frames));
+	qmdt_ok(qmd_predictor_run_images(predictor, rendered, QMD_S8, n, NULL, of_images));
+	ck_assert_mem_eq(of_frames, of_images, sizeof of_frames);
+	for (size_t i = 0; i < n; i++) {
+		qmd_frame_origin origin;
+		qmdt_ok(qmd_dataset_frame_origin(adk.dataset, test[i], &origin));
+		ck_assert_double_gt((double)of_frames[2 * i + origin.state], 0.5);
+	}
+	qmdt_fails(qmd_predictor_run_images(predictor, rendered, QMD_U8, n, NULL, of_images), QMD_ERROR_ARGUMENT,
+			   "made for QMD_S8");
+	frames[5].n_atoms--;
+	qmdt_fails(qmd_predictor_run(predictor, frames, n, logits, NULL), QMD_ERROR_SHAPE, "");
+	qmd_predictor_free(predictor);
+	qmd_model_free(model);
+	free(xyz);
+	free(rendered);
+	qmdt_adk_close(&adk);
+}
+END_TEST
+
+START_TEST(refuses_models_that_do_not_fit_the_data_set) {
+	qmdt_adk adk = qmdt_adk_open();
+	const uint32_t side = (uint32_t)qmd_pixels_side(adk.pixels);
+	qmd_model *small = qmdt_patch_model(1), *three;
+	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){side, side, 3}, 3, 1, &three));
+	qmdt_fails(qmd_train(small, adk.dataset, adk.split, adk.pixels, NULL), QMD_ERROR_SHAPE, "12 x 12 x 3");
+	qmdt_fails(qmd_train(three, adk.dataset, adk.split, adk.pixels, NULL), QMD_ERROR_SHAPE, "2 states");
+	ck_assert_ptr_null(qmd_model_pixels(three));
+	qmdt_fails(qmd_train(three, NULL, adk.split, adk.pixels, NULL), QMD_ERROR_ARGUMENT, "dataset");
+	qmdt_fails(qmd_train(three, adk.dataset, NULL, adk.pixels, NULL), QMD_ERROR_ARGUMENT, "split");
+	qmdt_fails(qmd_train(three, adk.dataset, adk.split, NULL, NULL), QMD_ERROR_ARGUMENT, "pixels");
+	qmd_model_free(small);
+	qmd_model_free(three);
+	qmdt_adk_close(&adk);
 }
 END_TEST
 
@@ -473,6 +489,8 @@ int main(void) {
 	tcase_add_test(train_case, refuses_wrong_images_and_models);
 	tcase_add_test(train_case, predicts_the_same_in_batches_of_any_size);
 	tcase_add_test(train_case, a_step_of_u8_is_one_255th);
+	tcase_add_test(train_case, trains_on_the_training_frames_of_a_data_set);
+	tcase_add_test(train_case, refuses_models_that_do_not_fit_the_data_set);
 	suite_add_tcase(suite, train_case);
 	return qmdt_run(suite);
 }
