@@ -281,6 +281,7 @@ static qmd_status finish_scores(const explain_job *job, qmd_residue_score *resid
 	if (!order)
 		return QMD_ERROR_MEMORY;
 	for (size_t r = 0; r < job->n_residues; r++) {
+		residues[r].struct_size = sizeof residues[r];
 		residues[r].score = job->means[r];
 		residues[r].standard_error = job->n_seen > 1 ? sqrt(job->squares[r] / (n - 1) / n) : 0.0;
 		order[r] = &residues[r];
@@ -369,12 +370,5 @@ qmd_status qmd_explanation_residue(const qmd_explanation *explanation, size_t in
 	if (index >= explanation->n_residues)
 		return qmdi_fail(QMD_ERROR_RANGE, "qmd_explanation_residue: index %zu, but there are %zu residues", index,
 						 explanation->n_residues);
-	/* A caller compiled against a newer header has a longer struct: what it has beyond ours is left alone. */
-	const size_t given = score->struct_size, own = sizeof *score;
-	if (given < own)
-		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explanation_residue: struct_size is %zu, expected at least %zu",
-						 given, own);
-	*score = explanation->residues[index];
-	score->struct_size = (uint32_t)given;
-	return QMD_OK;
+	return qmdi_struct_give(score, &explanation->residues[index], sizeof *score, sizeof *score, "qmd_residue_score");
 }

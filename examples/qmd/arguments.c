@@ -1,0 +1,410 @@
+#include "arguments.h"
+
+#include <errno.h>
+#include <getopt.h>
+#include <math.h>
+#include <sched.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+typedef struct option_row {
+	option_code code;
+	char letter; /* 0: none */
+	const char *name;
+	const char *value; /* placeholder, or NULL for a switch */
+	const char *help;
+} option_row;
+
+static const option_row option_rows[] = {
+	{OPTION_STATE, 0, "state", "NAME=PDB,NC[,NC...]",
+	 "a state: its topology and its trajectories, one a replica; once for each state"},
+	{OPTION_SELECT, 0, "select", "TEXT", "atoms to use (default: \"protein and noh\")"},
+	{OPTION_MAP, 0, "map", "FILE", "which atoms of the states correspond (default: by identity)"},
+	{OPTION_STRIDE, 0, "stride", "N", "use every N-th frame (default: 1)"},
+	{OPTION_PIXELS, 0, "pixels", "KIND", "displacement (default) or icnnmd"},
+	{OPTION_SUPERPOSE, 0, "superpose", "TEXT",
+	 "atoms to superpose on, within the selection (default: backbone, else CA, else all)"},
+	{OPTION_RANGE, 0, "range", "X", "displacement that becomes 127, in angstrom (default: 5)"},
+	{OPTION_SIGMA, 0, "sigma", NULL, "--range is in units of each atom's own standard deviation"},
+	{OPTION_SPLIT, 0, "split", "KIND",
+	 "replica (default where every state has several files), block or icnnmd (leaks neighbours)"},
+	{OPTION_FOLDS, 0, "folds", "N", "number of folds (default: replica: the fewest files of a state; else 5)"},
+	{OPTION_FOLD, 0, "fold", "K", "hold out fold K, from 1 (default: hold out nothing)"},
+	{OPTION_GAP, 0, "gap", "N", "block: frames left out on both sides of a held-out block (default: 1)"},
+	{OPTION_EPOCHS, 0, "epochs", "N", "epochs of FP32 training (default: 30)"},
+	{OPTION_PATIENCE, 0, "patience", "N", "stop after N epochs without a lower training loss (default: 0, never)"},
+	{OPTION_LEARNING_RATE, 0, "learning-rate", "X", "of FP32 training, by Adam (default: 0.0003)"},
+	{OPTION_BATCH_SIZE, 0, "batch-size", "N", "frames in a mini-batch (default: 16)"},
+	{OPTION_QAT_EPOCHS, 0, "qat-epochs", "N", "epochs of fine-tuning with fake-quant; 0: calibration alone"},
+	{OPTION_QAT_LEARNING_RATE, 0, "qat-learning-rate", "X", "of fine-tuning, by Adam"},
+	{OPTION_WEIGHT_BITS, 0, "weight-bits", "N", "2 to 8 (default: 8; an engine needs 8)"},
+	{OPTION_ACTIVATION_BITS, 0, "activation-bits", "N", "2 to 8 (default: 8; an engine needs 8)"},
+	{OPTION_OBSERVER, 0, "observer", "KIND", "how activations' ranges are found: ema or percentile"},
+	{OPTION_NO_COLLAPSE, 0, "no-collapse", NULL, "keep convolutions with nothing between them apart"},
+	{OPTION_CHECKPOINT, 0, "checkpoint", "FILE", "save progress here, and go on from it if it is there"},
+	{OPTION_SAVE_MODEL, 0, "save-model", "FILE", "save the quantized model too"},
+	{OPTION_EXPLAIN_FRAMES, 0, "explain-frames", "N",
+	 "score residues on at most N held-out frames of a fold, evenly spread (default: 200)"},
+	{OPTION_TOPOLOGY, 0, "topology", "PDB", "atoms of the trajectories (default: just the engine's, in order)"},
+	{OPTION_MODEL, 0, "model", "FILE", "use the pixels of this model or engine instead of fitting new ones"},
+	{OPTION_FRAME, 0, "frame", "N", "only this frame, from 0"},
+	{OPTION_SEED, 0, "seed", "N", "of weights, order of frames, dropout and random splits (default: 1)"},
+	{OPTION_THREADS, 0, "threads", "N", "threads (default: all that the process may use)"},
+	{OPTION_RESUME, 0, "resume", NULL, "go on with an interrupted study in the same folder"},
+	{OPTION_OUTPUT, 'o', "output", "PATH", "where to write"},
+	{OPTION_JSON, 0, "json", NULL, "print JSON instead of text"},
+	{OPTION_HELP, 'h', "help", NULL, "print this help"},
+};
+
+#define N_OPTION_ROWS (sizeof option_rows / sizeof *option_rows)
+
+static const option_row *find_row(option_code code) {
+	for (size_t i = 0; i < N_OPTION_ROWS; i++)
+		if (option_rows[i].code == code)
+			return &option_rows[i];
+	return NULL;
+}
+
+/* ---- Values ---- */
+
+/* Words of an option with a few values; the number is what the word stands for. */
+typedef struct choice {
+	const char *word;
+	int32_t number;
+} choice;
+
+static const choice split_choices[] = {
+	{"replica", SPLIT_REPLICA}, {"block", SPLIT_BLOCK}, {"icnnmd", SPLIT_ICNNMD}, {NULL, SPLIT_NONE}};
+static const choice pixels_choices[] = {
+	{"displacement", QMD_PIXELS_DISPLACEMENT}, {"icnnmd", QMD_PIXELS_ICNNMD}, {NULL, 0}};
+static const choice observer_choices[] = {
+	{"ema", QMD_OBSERVER_EMA_MAX}, {"percentile", QMD_OBSERVER_PERCENTILE}, {NULL, 0}};
+
+static const char *choice_word(const choice *choices, int32_t number) {
+	for (; choices->word; choices++)
+		if (choices->number == number)
+			return choices->word;
+	return "none";
+}
+
+const char *split_name(split_kind split) {
+	return choice_word(split_choices, (int32_t)split);
+}
+
+const char *pixels_name(int32_t kind) {
+	return choice_word(pixels_choices, kind);
+}
+
+const char *observer_name(int32_t observer) {
+	return choice_word(observer_choices, observer);
+}
+
+static int read_choice(const option_row *row, const choice *choices, const char *text, int32_t *number) {
+	char known[128] = "";
+	for (const choice *c = choices; c->word; c++) {
+		if (strcmp(text, c->word) == 0) {
+			*number = c->number;
+			return PROGRAM_OK;
+		}
+		snprintf(known + strlen(known), sizeof known - strlen(known), "%s%s", *known ? ", " : "", c->word);
+	}
+	return fail_usage("--%s is one of %s, not '%s'", row->name, known, text);
+}
+
+static int read_count(const option_row *row, const char *text, uint64_t smallest, uint64_t largest, uint64_t *value) {
+	char *end;
+	errno = 0;
+	const unsigned long long number = strtoull(text, &end, 10);
+	if (*text < '0' || *text > '9' || *end || errno || number < smallest || number > largest)
+		return fail_usage("--%s is a whole number from %llu to %llu, not '%s'", row->name, (unsigned long long)smallest,
+						  (unsigned long long)largest, text);
+	*value = number;
+	return PROGRAM_OK;
+}
+
+static int read_count32(const option_row *row, const char *text, uint32_t smallest, uint32_t largest, uint32_t *value) {
+	uint64_t wide;
+	TRY(read_count(row, text, smallest, largest, &wide));
+	*value = (uint32_t)wide;
+	return PROGRAM_OK;
+}
+
+static int read_size(const option_row *row, const char *text, size_t smallest, size_t largest, size_t *value) {
+	uint64_t wide;
+	TRY(read_count(row, text, smallest, largest, &wide));
+	*value = (size_t)wide;
+	return PROGRAM_OK;
+}
+
+static int read_positive(const option_row *row, const char *text, double *value) {
+	char *end;
+	const double number = strtod(text, &end);
+	if (end == text || *end || !isfinite(number) || number <= 0)
+		return fail_usage("--%s is a number above 0, not '%s'", row->name, text);
+	*value = number;
+	return PROGRAM_OK;
+}
+
+static int read_text(const option_row *row, const char *text, const char **value) {
+	if (!*text)
+		return fail_usage("--%s is empty", row->name);
+	*value = text;
+	return PROGRAM_OK;
+}
+
+static int read_state(program_arguments *arguments, const char *text) {
+	state_argument *states = realloc(arguments->states, (arguments->n_states + 1) * sizeof *states);
+	if (!states)
+		return fail_memory();
+	arguments->states = states;
+	state_argument *state = &states[arguments->n_states];
+	*state = (state_argument){.text = strdup(text)};
+	if (!state->text)
+		return fail_memory();
+	arguments->n_states++;
+
+	char *equals = strchr(state->text, '=');
+	if (!equals || equals == state->text)
+		return fail_usage("--state is NAME=PDB,NC[,NC...], not '%s'", text);
+	*equals = 0;
+	state->name = state->text;
+	size_t n_commas = 0;
+	for (const char *c = equals + 1; *c; c++)
+		n_commas += *c == ',';
+	state->trajectories = calloc(n_commas + 1, sizeof *state->trajectories);
+	if (!state->trajectories)
+		return fail_memory();
+	char *rest = equals + 1;
+	for (char *item; (item = strsep(&rest, ",")) != NULL;) {
+		if (!*item)
+			return fail_usage("--state %s: a file name is empty in '%s'", state->name, text);
+		if (!state->topology)
+			state->topology = item;
+		else
+			state->trajectories[state->n_trajectories++] = item;
+	}
+	if (state->n_trajectories == 0)
+		return fail_usage("--state %s: no trajectory follows the topology '%s'", state->name, state->topology);
+	return PROGRAM_OK;
+}
+
+static int read_data_option(program_arguments *a, const option_row *row, const char *text, int *known) {
+	*known = 1;
+	int32_t number = SPLIT_AUTO;
+	switch ((int)row->code) {
+	case OPTION_STATE:
+		return read_state(a, text);
+	case OPTION_SELECT:
+		return read_text(row, text, &a->selection);
+	case OPTION_MAP:
+		return read_text(row, text, &a->map_path);
+	case OPTION_STRIDE:
+		return read_size(row, text, 1, INT32_MAX, &a->stride);
+	case OPTION_PIXELS:
+		return read_choice(row, pixels_choices, text, &a->pixels_kind);
+	case OPTION_SUPERPOSE:
+		return read_text(row, text, &a->superpose);
+	case OPTION_RANGE:
+		return read_positive(row, text, &a->range);
+	case OPTION_SPLIT:
+		TRY(read_choice(row, split_choices, text, &number));
+		a->split = (split_kind)number;
+		return PROGRAM_OK;
+	case OPTION_FOLDS:
+		return read_size(row, text, 1, 1000, &a->n_folds);
+	case OPTION_FOLD:
+		return read_size(row, text, 1, 1000, &a->fold);
+	case OPTION_GAP:
+		return read_size(row, text, 0, INT32_MAX, &a->gap);
+	case OPTION_FRAME:
+		return read_size(row, text, 0, INT32_MAX, &a->frame);
+	case OPTION_EXPLAIN_FRAMES:
+		return read_size(row, text, 1, INT32_MAX, &a->explain_frames);
+	default:
+		*known = 0;
+		return PROGRAM_OK;
+	}
+}
+
+static int read_training_option(program_arguments *a, const option_row *row, const char *text, int *known) {
+	*known = 1;
+	switch ((int)row->code) {
+	case OPTION_EPOCHS:
+		return read_count32(row, text, 1, 1000000, &a->epochs);
+	case OPTION_PATIENCE:
+		return read_count32(row, text, 0, 1000000, &a->patience);
+	case OPTION_LEARNING_RATE:
+		return read_positive(row, text, &a->learning_rate);
+	case OPTION_BATCH_SIZE:
+		return read_count32(row, text, 1, 4096, &a->batch_size);
+	case OPTION_QAT_EPOCHS:
+		return read_count32(row, text, 0, 1000000, &a->qat_epochs);
+	case OPTION_QAT_LEARNING_RATE:
+		return read_positive(row, text, &a->qat_learning_rate);
+	case OPTION_WEIGHT_BITS:
+		return read_count32(row, text, 2, 8, &a->weight_bits);
+	case OPTION_ACTIVATION_BITS:
+		return read_count32(row, text, 2, 8, &a->activation_bits);
+	case OPTION_OBSERVER:
+		return read_choice(row, observer_choices, text, &a->observer);
+	case OPTION_SEED:
+		return read_count(row, text, 0, INT64_MAX, &a->seed);
+	case OPTION_THREADS:
+		return read_count32(row, text, 1, 1024, &a->threads);
+	default:
+		*known = 0;
+		return PROGRAM_OK;
+	}
+}
+
+static int read_file_option(program_arguments *a, const option_row *row, const char *text) {
+	switch ((int)row->code) {
+	case OPTION_CHECKPOINT:
+		return read_text(row, text, &a->checkpoint);
+	case OPTION_SAVE_MODEL:
+		return read_text(row, text, &a->model_output);
+	case OPTION_TOPOLOGY:
+		return read_text(row, text, &a->topology);
+	case OPTION_MODEL:
+		return read_text(row, text, &a->model);
+	case OPTION_OUTPUT:
+		return read_text(row, text, &a->output);
+	default:
+		return PROGRAM_OK;
+	}
+}
+
+static void set_switch(program_arguments *a, option_code code) {
+	a->range_in_sigma |= code == OPTION_SIGMA;
+	a->resume |= code == OPTION_RESUME;
+	a->json |= code == OPTION_JSON;
+	a->help |= code == OPTION_HELP;
+	if (code == OPTION_NO_COLLAPSE)
+		a->linear_collapse = 0;
+}
+
+static int read_option(program_arguments *a, const option_row *row, const char *text) {
+	if (!row->value) {
+		set_switch(a, row->code);
+		return PROGRAM_OK;
+	}
+	int known;
+	TRY(read_data_option(a, row, text, &known));
+	if (known)
+		return PROGRAM_OK;
+	TRY(read_training_option(a, row, text, &known));
+	return known ? PROGRAM_OK : read_file_option(a, row, text);
+}
+
+/* ---- The line ---- */
+
+static uint32_t count_processors(void) {
+	cpu_set_t set;
+	const int n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+	return n > 0 ? (uint32_t)n : 1;
+}
+
+static void set_defaults(program_arguments *a, const program_command *command) {
+	qmd_train_options train;
+	qmd_quantize_options quantize;
+	qmd_pixels_options pixels;
+	qmd_train_options_init(&train);
+	qmd_quantize_options_init(&quantize);
+	qmd_pixels_options_init(&pixels);
+	*a = (program_arguments){.command = command,
+							 .stride = 1,
+							 .pixels_kind = pixels.kind,
+							 .range = pixels.range,
+							 .split = SPLIT_AUTO,
+							 .gap = 1,
+							 .epochs = train.epochs,
+							 .patience = train.patience,
+							 .batch_size = train.batch_size,
+							 .learning_rate = train.learning_rate,
+							 .qat_epochs = quantize.epochs,
+							 .qat_learning_rate = quantize.learning_rate,
+							 .weight_bits = quantize.weight_bits,
+							 .activation_bits = quantize.activation_bits,
+							 .observer = quantize.observer,
+							 .linear_collapse = quantize.linear_collapse,
+							 .explain_frames = 200,
+							 .frame = SIZE_MAX,
+							 .seed = train.seed,
+							 .threads = count_processors()};
+}
+
+static void make_getopt_tables(const program_command *command, struct option *longs, char *shorts) {
+	*shorts++ = ':'; /* a missing value is told apart from an unknown option */
+	for (const option_code *code = command->options; *code != OPTION_END; code++) {
+		const option_row *row = find_row(*code);
+		*longs++ = (struct option){row->name, row->value ? required_argument : no_argument, NULL, (int)row->code};
+		if (!row->letter)
+			continue;
+		*shorts++ = row->letter;
+		if (row->value)
+			*shorts++ = ':';
+	}
+	*longs = (struct option){0};
+	*shorts = 0;
+}
+
+static const option_row *row_of(int code) {
+	for (size_t i = 0; i < N_OPTION_ROWS; i++)
+		if (code == (int)option_rows[i].code || (option_rows[i].letter && code == option_rows[i].letter))
+			return &option_rows[i];
+	return NULL;
+}
+
+int arguments_read(program_arguments *arguments, const program_command *command, int argc, char **argv) {
+	struct option longs[N_OPTION_ROWS + 1];
+	char shorts[2 * N_OPTION_ROWS + 2];
+	set_defaults(arguments, command);
+	make_getopt_tables(command, longs, shorts);
+	opterr = 0;
+	optind = 1;
+	for (int code; (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
+		if (code == ':')
+			return fail_usage("option '%s' needs a value", argv[optind - 1]);
+		const option_row *row = code == '?' ? NULL : row_of(code);
+		if (!row)
+			return fail_usage("option '%s' is unknown, ambiguous or takes no value", argv[optind - 1]);
+		TRY(read_option(arguments, row, optarg));
+	}
+	arguments->operands = argv + optind;
+	arguments->n_operands = (size_t)(argc - optind);
+	if (arguments->help)
+		return PROGRAM_OK;
+	if (arguments->n_operands < command->min_operands)
+		return fail_usage("something is missing: qmd %s %s", command->name, command->operands);
+	if (arguments->n_operands > command->max_operands)
+		return fail_usage("'%s' is one argument too many", arguments->operands[command->max_operands]);
+	return PROGRAM_OK;
+}
+
+void arguments_release(program_arguments *arguments) {
+	for (size_t i = 0; i < arguments->n_states; i++) {
+		free(arguments->states[i].text);
+		free(arguments->states[i].trajectories);
+	}
+	free(arguments->states);
+	arguments->states = NULL;
+	arguments->n_states = 0;
+}
+
+void arguments_print_help(const program_command *command) {
+	printf("Usage: qmd %s [option...] %s\n\n%s.\n%s\nOptions:\n", command->name, command->operands, command->summary,
+		   command->details);
+	for (const option_code *code = command->options; *code != OPTION_END; code++) {
+		const option_row *row = find_row(*code);
+		char left[64];
+		snprintf(left, sizeof left, "%c%c%s--%s%s%s", row->letter ? '-' : ' ', row->letter ? row->letter : ' ',
+				 row->letter ? ", " : "  ", row->name, row->value ? " " : "", row->value ? row->value : "");
+		if (strlen(left) > 28)
+			printf("  %s\n  %-28s  %s\n", left, "", row->help);
+		else
+			printf("  %-28s  %s\n", left, row->help);
+	}
+	printf("\nExit codes: 0 done, 1 failed, 2 wrong command line, 130 interrupted.\n");
+}

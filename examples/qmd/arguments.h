@@ -1,0 +1,108 @@
+/* The command line: one table of options that the commands choose from, so that one name means one thing. */
+#ifndef QMD_ARGUMENTS_H
+#define QMD_ARGUMENTS_H
+
+#include "program.h"
+
+typedef enum option_code {
+	OPTION_END = 0,
+	OPTION_STATE = 256,
+	OPTION_SELECT,
+	OPTION_MAP,
+	OPTION_STRIDE,
+	OPTION_PIXELS,
+	OPTION_SUPERPOSE,
+	OPTION_RANGE,
+	OPTION_SIGMA,
+	OPTION_SPLIT,
+	OPTION_FOLDS,
+	OPTION_FOLD,
+	OPTION_GAP,
+	OPTION_EPOCHS,
+	OPTION_PATIENCE,
+	OPTION_LEARNING_RATE,
+	OPTION_BATCH_SIZE,
+	OPTION_QAT_EPOCHS,
+	OPTION_QAT_LEARNING_RATE,
+	OPTION_WEIGHT_BITS,
+	OPTION_ACTIVATION_BITS,
+	OPTION_OBSERVER,
+	OPTION_NO_COLLAPSE,
+	OPTION_CHECKPOINT,
+	OPTION_SAVE_MODEL,
+	OPTION_EXPLAIN_FRAMES,
+	OPTION_TOPOLOGY,
+	OPTION_MODEL,
+	OPTION_FRAME,
+	OPTION_SEED,
+	OPTION_THREADS,
+	OPTION_RESUME,
+	OPTION_OUTPUT,
+	OPTION_JSON,
+	OPTION_HELP
+} option_code;
+
+typedef enum split_kind { SPLIT_AUTO, SPLIT_REPLICA, SPLIT_BLOCK, SPLIT_ICNNMD, SPLIT_NONE } split_kind;
+
+/* NAME=PDB,NC[,NC...] */
+typedef struct state_argument {
+	char *text; /* owns what the others point to */
+	const char *name, *topology;
+	const char **trajectories;
+	size_t n_trajectories;
+} state_argument;
+
+struct program_command;
+
+typedef struct program_arguments {
+	const struct program_command *command;
+	state_argument *states;
+	size_t n_states;
+	const char *selection, *map_path;
+	size_t stride;
+	int32_t pixels_kind;
+	const char *superpose;
+	double range;
+	int range_in_sigma;
+	split_kind split;
+	size_t n_folds; /* 0: as many as the split suggests */
+	size_t fold;    /* 1-based; 0: none is held out */
+	size_t gap;
+	uint32_t epochs, patience, batch_size, qat_epochs;
+	double learning_rate, qat_learning_rate;
+	uint32_t weight_bits, activation_bits;
+	int32_t observer;
+	int linear_collapse;
+	const char *checkpoint, *model_output, *topology, *model, *output;
+	size_t explain_frames;
+	size_t frame; /* 0-based; SIZE_MAX: all */
+	uint64_t seed;
+	uint32_t threads;
+	int resume, json, help;
+	char *const *operands;
+	size_t n_operands;
+} program_arguments;
+
+typedef struct program_command {
+	const char *name;
+	const char *summary;  /* one line */
+	const char *operands; /* of the usage line: "ENGINE TRAJECTORY..." */
+	const char *details;  /* paragraphs of --help */
+	size_t min_operands, max_operands;
+	const option_code *options; /* up to OPTION_END */
+	int (*run)(const program_arguments *arguments);
+} program_command;
+
+/* Read argv[1..] for a command. After PROGRAM_OK or a failure alike, release with arguments_release(). */
+int arguments_read(program_arguments *arguments, const program_command *command, int argc, char **argv);
+void arguments_release(program_arguments *arguments);
+
+/* Print a command's --help to stdout. */
+void arguments_print_help(const program_command *command);
+
+/* "replica", "block", "icnnmd"; "displacement", "icnnmd"; "ema", "percentile". */
+const char *split_name(split_kind split);
+const char *pixels_name(int32_t kind);
+const char *observer_name(int32_t observer);
+
+#endif

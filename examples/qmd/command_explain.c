@@ -1,0 +1,122 @@
+#include "commands.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "data.h"
+#include "files.h"
+#include "progress.h"
+#include "report.h"
+#include "residues.h"
+#include "svg.h"
+
+typedef struct explain_job {
+	const program_arguments *arguments;
+	qmd_engine *engine;
+	qmd_dataset *dataset;
+	split_plan plan;
+	qmd_split *split;
+	uint32_t *frames;
+	size_t n_frames;
+	qmd_explanation *explanation;
+	profile_residue *residues;
+	size_t n_residues;
+} explain_job;
+
+static int choose_frames(explain_job *job) {
+	const program_arguments *a = job->arguments;
+	TRY(data_plan_split(a, job->dataset, &job->plan));
+	TRY(data_split(&job->plan, job->dataset, a->fold, &job->split));
+	size_t n = 0;
+	const uint32_t *frames = a->fold ? qmd_split_test(job->split, &n) : qmd_split_train(job->split, &n);
+	job->frames = data_spread(frames, n, a->explain_frames, &job->n_frames);
+	return job->frames ? PROGRAM_OK : fail_memory();
+}
+
+static int compute(explain_job *job) {
+	progress_bar bar = {0};
+	qmd_explain_options options;
+	qmd_explain_options_init(&options);
+	options.n_threads = job->arguments->threads;
+	options.progress = progress_report;
+	options.user = &bar;
+	const qmd_status status =
+		qmd_explain(job->engine, job->dataset, job->frames, job->n_frames, &options, &job->explanation);
+	progress_clear();
+	TRY_QMD(status);
+	job->n_residues = qmd_explanation_n_residues(job->explanation);
+	job->residues = calloc(job->n_residues, sizeof *job->residues);
+	if (!job->residues)
+		return fail_memory();
+	for (size_t r = 0; r < job->n_residues; r++) {
+		qmd_residue_score score = {.struct_size = sizeof score};
+		TRY_QMD(qmd_explanation_residue(job->explanation, r, &score));
+		job->residues[r] = residues_from_score(&score);
+	}
+	return PROGRAM_OK;
+}
+
+static int print_json(const explain_job *job) {
+	json_t *residues = json_array();
+	for (size_t r = 0; r < job->n_residues; r++)
+		json_array_append_new(residues, report_residue(&job->residues[r]));
+	json_t *json = json_pack("{s:s, s:I, s:o}", "engine", job->arguments->operands[0], "n_frames",
+							 (json_int_t)job->n_frames, "residues", residues);
+	const int code = report_print(json);
+	json_decref(json);
+	return code;
+}
+
+static int write_results(const explain_job *job) {
+	const program_arguments *a = job->arguments;
+	if (a->output && files_has_suffix(a->output, ".svg"))
+		TRY(svg_write_profile(a->output, job->residues, job->n_residues, "Residues left out one at a time"));
+	else if (a->output)
+		TRY(residues_write_csv(a->output, job->residues, job->n_residues));
+	if (a->json)
+		return print_json(job);
+	if (!a->output)
+		return residues_write_csv(NULL, job->residues, job->n_residues);
+	residues_print_top(job->residues, job->n_residues);
+	printf("\nWritten to %s\n", a->output);
+	return PROGRAM_OK;
+}
+
+static int explain(explain_job *job) {
+	TRY_QMD(qmd_engine_load(job->arguments->operands[0], &job->engine));
+	TRY(data_open(job->arguments, 1, &job->dataset));
+	TRY(choose_frames(job));
+	progress_catch_interrupt();
+	TRY(compute(job));
+	return write_results(job);
+}
+
+static int run(const program_arguments *arguments) {
+	explain_job job = {.arguments = arguments};
+	const int code = explain(&job);
+	free(job.residues);
+	qmd_explanation_free(job.explanation);
+	free(job.frames);
+	qmd_split_free(job.split);
+	qmd_dataset_free(job.dataset);
+	qmd_engine_free(job.engine);
+	return code;
+}
+
+static const option_code options[] = {OPTION_STATE, OPTION_OUTPUT,  OPTION_SELECT, OPTION_MAP,  OPTION_STRIDE,
+									  OPTION_SPLIT, OPTION_FOLDS,   OPTION_FOLD,   OPTION_GAP,  OPTION_EXPLAIN_FRAMES,
+									  OPTION_SEED,  OPTION_THREADS, OPTION_JSON,   OPTION_HELP, OPTION_END};
+
+const program_command command_explain = {
+	.name = "explain",
+	.summary = "Score the residues that drive an engine's decision",
+	.operands = "ENGINE.qme --state NAME=PDB,NC[,NC...] ... [-o residues.csv|.svg]",
+	.details =
+		"\nEach residue's pixels are set to 'no displacement' in turn; its score is how much the logit margin of the\n"
+		"frame's own state falls. All frames count, or with --fold the held-out ones. Without -o the CSV goes to\n"
+		"stdout.\n",
+	.min_operands = 1,
+	.max_operands = 1,
+	.options = options,
+	.run = run};

@@ -1,0 +1,36 @@
+#include "picture.h"
+
+#include <png.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define GAP 16 /* white pixels around and between images */
+
+static void paint(unsigned char *canvas, size_t width, size_t left, const unsigned char *image, size_t side,
+				  qmd_type type, size_t zoom) {
+	const unsigned char shift = type == QMD_S8 ? 128 : 0;
+	for (size_t y = 0; y < side * zoom; y++)
+		for (size_t x = 0; x < side * zoom; x++)
+			for (size_t k = 0; k < 3; k++)
+				canvas[((GAP + y) * width + left + x) * 3 + k] =
+					(unsigned char)(image[((y / zoom) * side + x / zoom) * 3 + k] + shift);
+}
+
+int picture_write(const char *path, const unsigned char *images, size_t n, size_t side, qmd_type type, size_t zoom) {
+	const size_t tile = side * zoom + GAP, width = n * tile + GAP, height = tile + GAP;
+	unsigned char *canvas = malloc(width * height * 3);
+	if (!canvas)
+		return fail_memory();
+	memset(canvas, 255, width * height * 3);
+	for (size_t i = 0; i < n; i++)
+		paint(canvas, width, GAP + i * tile, images + i * side * side * 3, side, type, zoom);
+	png_image png;
+	memset(&png, 0, sizeof png);
+	png.version = PNG_IMAGE_VERSION;
+	png.width = (png_uint_32)width;
+	png.height = (png_uint_32)height;
+	png.format = PNG_FORMAT_RGB;
+	const int is_written = png_image_write_to_file(&png, path, 0, canvas, 0, NULL);
+	free(canvas);
+	return is_written ? PROGRAM_OK : fail("%s: cannot be written: %s", path, png.message);
+}

@@ -1,0 +1,68 @@
+#include "residues.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+#include "table.h"
+
+#define N_TOP 10
+
+profile_residue residues_from_score(const qmd_residue_score *score) {
+	profile_residue residue = {.number = score->residue.residue_number,
+							   .insertion_code = score->residue.insertion_code,
+							   .score = score->score,
+							   .standard_error = score->standard_error,
+							   .rank = score->rank};
+	memcpy(residue.chain, score->residue.chain, sizeof residue.chain);
+	memcpy(residue.name, score->residue.residue_name, sizeof residue.name);
+	return residue;
+}
+
+static void put_residue(FILE *csv, const profile_residue *residue) {
+	const char insertion_code[2] = {residue->insertion_code, 0};
+	files_csv_field(csv, residue->chain);
+	fprintf(csv, ",%d,", residue->number);
+	files_csv_field(csv, insertion_code);
+	fputc(',', csv);
+	files_csv_field(csv, residue->name);
+	fprintf(csv, ",%.9g,%.9g,%u\n", residue->score, residue->standard_error, residue->rank);
+}
+
+int residues_write_csv(const char *path, const profile_residue *residues, size_t n) {
+	char *text = NULL;
+	size_t size = 0;
+	FILE *csv = open_memstream(&text, &size);
+	if (!csv)
+		return fail_memory();
+	fprintf(csv, "chain,number,insertion_code,name,score,standard_error,rank\n");
+	for (size_t r = 0; r < n; r++)
+		put_residue(csv, &residues[r]);
+	int code = fclose(csv) == 0 ? PROGRAM_OK : fail_memory();
+	if (code == PROGRAM_OK && path)
+		code = files_write(path, text, size);
+	else if (code == PROGRAM_OK)
+		fwrite(text, 1, size, stdout);
+	free(text);
+	return code;
+}
+
+void residues_print_top(const profile_residue *residues, size_t n) {
+	static const char *const headings[] = {"rank", "<chain", "<residue", "score", "standard error", NULL};
+	table t;
+	table_start(&t, headings);
+	for (uint32_t rank = 1; rank <= N_TOP; rank++)
+		for (size_t r = 0; r < n; r++) {
+			if (residues[r].rank != rank)
+				continue;
+			const char insertion_code[2] = {residues[r].insertion_code, 0};
+			table_cell(&t, "%u", rank);
+			table_cell(&t, "%s", residues[r].chain);
+			table_cell(&t, "%s %d%s", residues[r].name, residues[r].number, insertion_code);
+			table_number(&t, residues[r].score, 4);
+			table_number(&t, residues[r].standard_error, 4);
+		}
+	printf("\nTop residues: fall of the logit margin without them, over held-out frames\n");
+	table_print(&t, stdout);
+}

@@ -1,0 +1,54 @@
+/* A study: all folds of the main job, and what they say together. */
+#ifndef QMD_STUDY_H
+#define QMD_STUDY_H
+
+#include <jansson.h>
+
+#include "data.h"
+#include "residues.h"
+
+/* A study that runs. */
+typedef struct study {
+	const program_arguments *arguments;
+	const char *folder;
+	qmd_dataset *dataset;
+	split_plan plan;
+	uint32_t *class_of_state; /* the states are the classes, in order */
+	json_t *identity;         /* what the command line asked for; DIR/study.json */
+	json_t *folds;            /* array of fold objects, as they stand in the report */
+	json_t *timing;
+	profile_residue *residues; /* of all folds together */
+	size_t n_residues;
+} study;
+
+/* ---- study_identity.c: may a folder be gone on with? ---- */
+
+/* The arguments that decide the results. */
+json_t *study_identity(const program_arguments *arguments, const split_plan *plan);
+
+/* Make the folder; on --resume refuse one that was made with other arguments, else clear it of an earlier study. */
+int study_prepare_folder(study *s);
+
+/* ---- study_fold.c ---- */
+
+/* Fold K (1-based): {"fold", "held_out", "n_train", ...}, as it stands in the report and in DIR/fold-K.json. */
+int study_run_fold(const study *s, size_t number, json_t **result);
+
+/* Where the frames of a split that are held out come from: [{"file", "n_frames", "of"}, ...] */
+json_t *study_held_out(const study *s, const qmd_split *split);
+
+/* ---- study_report.c ---- */
+
+/* Combine the residues of the folds, over all their explained frames. */
+int study_combine_residues(study *s);
+
+/* DIR/report.json; the JSON is the caller's. */
+int study_write_report(const study *s, json_t **report);
+
+/* DIR/residues.csv and DIR/residues.svg */
+int study_write_residues(const study *s);
+
+/* The tables at the end. */
+void study_print(const study *s, const json_t *report);
+
+#endif

@@ -1,0 +1,239 @@
+#include "study.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "files.h"
+#include "report.h"
+#include "svg.h"
+#include "table.h"
+
+#define SCHEMA "qmd-study-1"
+
+static const char *const classifiers[] = {"fp32", "int8", "nearest_mean", "ridge"};
+#define N_CLASSIFIERS (sizeof classifiers / sizeof *classifiers)
+
+/* ---- Residues of all folds together ---- */
+
+static int identify_residues(study *s) {
+	s->n_residues = qmd_dataset_n_residues(s->dataset);
+	s->residues = calloc(s->n_residues + 1, sizeof *s->residues);
+	if (!s->residues)
+		return fail_memory();
+	for (size_t i = qmd_dataset_n_atoms(s->dataset); i-- > 0;) {
+		qmd_atom atom;
+		TRY_QMD(qmd_dataset_atom(s->dataset, i, &atom));
+		profile_residue *residue = &s->residues[atom.residue];
+		memcpy(residue->chain, atom.chain, sizeof residue->chain);
+		memcpy(residue->name, atom.residue_name, sizeof residue->name);
+		residue->number = atom.residue_number;
+		residue->insertion_code = atom.insertion_code;
+	}
+	return PROGRAM_OK;
+}
+
+/* Mean and standard error over the frames of all folds, from each fold's own: sums of squares about the mean add up. */
+static int combine_residue(const study *s, size_t r, profile_residue *residue) {
+	double n_all = 0, sum = 0, squares = 0;
+	size_t k;
+	json_t *fold;
+	json_array_foreach(s->folds, k, fold) {
+		const json_t *own = json_array_get(json_object_get(fold, "residues"), r);
+		const double n = report_get(fold, "n_explained", NULL), score = report_get(own, "score", NULL);
+		const double standard_error = report_get(own, "standard_error", NULL);
+		if (isnan(n) || isnan(score) || isnan(standard_error))
+			return fail("fold %zu of %s has no score of residue %zu: remove fold-%zu.json there", k + 1, s->folder,
+						r + 1, k + 1);
+		n_all += n;
+		sum += n * score;
+		squares += n * score * score + standard_error * standard_error * n * (n - 1);
+	}
+	residue->score = sum / n_all;
+	const double spread = fmax(0, squares - n_all * residue->score * residue->score);
+	residue->standard_error = n_all > 1 ? sqrt(spread / (n_all - 1) / n_all) : 0;
+	return PROGRAM_OK;
+}
+
+static int compare_residues(const void *left, const void *right) {
+	const profile_residue *a = *(const profile_residue *const *)left, *b = *(const profile_residue *const *)right;
+	if (a->score != b->score)
+		return a->score < b->score ? 1 : -1;
+	return a < b ? -1 : 1; /* both in one array */
+}
+
+int study_combine_residues(study *s) {
+	TRY(identify_residues(s));
+	profile_residue **order = calloc(s->n_residues + 1, sizeof(profile_residue *));
+	if (!order)
+		return fail_memory();
+	int code = PROGRAM_OK;
+	for (size_t r = 0; r < s->n_residues && code == PROGRAM_OK; r++) {
+		order[r] = &s->residues[r];
+		code = combine_residue(s, r, order[r]);
+	}
+	if (code == PROGRAM_OK)
+		qsort(order, s->n_residues, sizeof(profile_residue *), compare_residues);
+	for (size_t i = 0; i < s->n_residues && code == PROGRAM_OK; i++)
+		order[i]->rank = (uint32_t)i + 1;
+	free(order);
+	return code;
+}
+
+int study_write_residues(const study *s) {
+	char *csv = files_path(s->folder, "residues.csv"), *svg = files_path(s->folder, "residues.svg");
+	int code = csv && svg ? PROGRAM_OK : fail_memory();
+	if (code == PROGRAM_OK)
+		code = residues_write_csv(csv, s->residues, s->n_residues);
+	if (code == PROGRAM_OK)
+		code = svg_write_profile(svg, s->residues, s->n_residues,
+								 "What the network looks at: residues left out one at a time, over held-out frames");
+	free(csv);
+	free(svg);
+	return code;
+}
+
+/* ---- report.json ---- */
+
+static json_t *describe_states(const study *s) {
+	json_t *states = json_array();
+	for (size_t i = 0; i < s->arguments->n_states; i++) {
+		const state_argument *state = &s->arguments->states[i];
+		size_t n_frames = 0, n_dropped = 0;
+		for (uint32_t f = 0; f < qmd_dataset_n_frames(s->dataset); f++) {
+			qmd_frame_origin origin;
+			n_frames += qmd_dataset_frame_origin(s->dataset, f, &origin) == QMD_OK && origin.state == i;
+		}
+		qmd_dataset_dropped(s->dataset, i, &n_dropped, NULL);
+		json_t *trajectories = json_array();
+		for (size_t t = 0; t < state->n_trajectories; t++)
+			json_array_append_new(trajectories, json_string(state->trajectories[t]));
+		json_array_append_new(states, json_pack("{s:s, s:s, s:o, s:I, s:I}", "name", state->name, "topology",
+												state->topology, "trajectories", trajectories, "n_frames",
+												(json_int_t)n_frames, "n_dropped_atoms", (json_int_t)n_dropped));
+	}
+	return states;
+}
+
+/* Mean over the folds that have the number; NaN if none has. */
+static double mean_over_folds(const json_t *folds, const char *classifier, const char *key) {
+	double sum = 0;
+	size_t n = 0, k;
+	json_t *fold;
+	json_array_foreach((json_t *)folds, k, fold) {
+		const double value = classifier ? report_get(fold, classifier, key, NULL) : report_get(fold, key, NULL);
+		if (isnan(value))
+			continue;
+		sum += value;
+		n++;
+	}
+	return n ? sum / (double)n : NAN;
+}
+
+static json_t *describe_means(const json_t *folds) {
+	json_t *means = json_object();
+	for (size_t i = 0; i < N_CLASSIFIERS; i++) {
+		const classifier_quality quality = {.train_accuracy = mean_over_folds(folds, classifiers[i], "train_accuracy"),
+											.test_accuracy = mean_over_folds(folds, classifiers[i], "test_accuracy"),
+											.test_auc = mean_over_folds(folds, classifiers[i], "test_auc")};
+		json_object_set_new(means, classifiers[i], report_quality(&quality));
+	}
+	json_object_set_new(means, "agreement", report_number(mean_over_folds(folds, NULL, "agreement")));
+	return means;
+}
+
+static json_t *describe_files(const study *s) {
+	json_t *models = json_array(), *engines = json_array();
+	for (size_t k = 1; k <= s->plan.n_folds; k++) {
+		json_array_append_new(models, json_sprintf("fold-%zu.qmd", k));
+		json_array_append_new(engines, json_sprintf("fold-%zu.qme", k));
+	}
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "report", "report.json", "residues", "residues.csv",
+					 "residue_profile", "residues.svg", "frames", "frames.png", "models", models, "engines", engines);
+}
+
+int study_write_report(const study *s, json_t **report) {
+	*report =
+		json_pack("{s:s, s:s, s:O, s:o, s:I, s:I, s:I, s:O, s:o, s:O, s:o}", "schema", SCHEMA, "version", qmd_version(),
+				  "arguments", s->identity, "states", describe_states(s), "n_frames",
+				  (json_int_t)qmd_dataset_n_frames(s->dataset), "n_atoms", (json_int_t)qmd_dataset_n_atoms(s->dataset),
+				  "n_residues", (json_int_t)qmd_dataset_n_residues(s->dataset), "folds", s->folds, "mean",
+				  describe_means(s->folds), "timing_ms", s->timing, "files", describe_files(s));
+	char *path = files_path(s->folder, "report.json");
+	const int code = path ? report_write(path, *report) : fail_memory();
+	free(path);
+	return code;
+}
+
+/* ---- Tables ---- */
+
+static void accuracy_row(table *t, const json_t *row) {
+	static const char *const keys[] = {"train_accuracy", "test_accuracy", "test_auc"};
+	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
+		table_number(t, report_get(row, "fp32", keys[i], NULL), 3);
+		table_number(t, report_get(row, "int8", keys[i], NULL), 3);
+	}
+	table_number(t, report_get(row, "agreement", NULL), 3);
+	table_number(t, report_get(row, "nearest_mean", "test_accuracy", NULL), 3);
+	table_number(t, report_get(row, "ridge", "test_accuracy", NULL), 3);
+}
+
+static void print_accuracies(const json_t *report) {
+	static const char *const headings[] = {"<fold",    "frames", "train FP32", "INT8",         "test FP32", "INT8",
+										   "AUC FP32", "INT8",   "agreement",  "nearest mean", "ridge",     NULL};
+	table t;
+	table_start(&t, headings);
+	size_t k;
+	json_t *fold;
+	json_array_foreach(json_object_get(report, "folds"), k, fold) {
+		table_cell(&t, "%zu", k + 1);
+		table_cell(&t, "%.0f+%.0f", report_get(fold, "n_train", NULL), report_get(fold, "n_test", NULL));
+		accuracy_row(&t, fold);
+	}
+	table_cell(&t, "mean");
+	table_cell(&t, "%s", "");
+	accuracy_row(&t, json_object_get(report, "mean"));
+	printf("\nAccuracy, training + held-out frames; the last two columns are simple baselines on the held-out ones\n");
+	table_print(&t, stdout);
+}
+
+static double step_part(const json_t *report, const char *numbers, const char *part, const char *statistic) {
+	return report_get(report, "timing_ms", numbers, part, statistic, NULL);
+}
+
+static void print_timing(const json_t *report) {
+	static const char *const headings[] = {"<", "pixels median", "p99", "network median", "p99", "step median", NULL};
+	static const char *const rows[][2] = {{"fp32", "FP32"}, {"int8", "INT8"}};
+	double steps[2];
+	table t;
+	table_start(&t, headings);
+	for (size_t i = 0; i < 2; i++) {
+		table_cell(&t, "%s", rows[i][1]);
+		table_number(&t, step_part(report, rows[i][0], "pixels", "median"), 3);
+		table_number(&t, step_part(report, rows[i][0], "pixels", "p99"), 3);
+		table_number(&t, step_part(report, rows[i][0], "network", "median"), 3);
+		table_number(&t, step_part(report, rows[i][0], "network", "p99"), 3);
+		steps[i] =
+			step_part(report, rows[i][0], "pixels", "median") + step_part(report, rows[i][0], "network", "median");
+		table_number(&t, steps[i], 3);
+	}
+	table_cell(&t, "FP32 / INT8");
+	table_cell(&t, "%s", "");
+	table_cell(&t, "%s", "");
+	table_number(&t, step_part(report, "fp32", "network", "median") / step_part(report, "int8", "network", "median"),
+				 2);
+	table_cell(&t, "%s", "");
+	table_number(&t, steps[0] / steps[1], 2);
+	printf("\nA time-step in ms, one thread, one frame at a time\n");
+	table_print(&t, stdout);
+}
+
+void study_print(const study *s, const json_t *report) {
+	print_accuracies(report);
+	print_timing(report);
+	residues_print_top(s->residues, s->n_residues);
+	printf("\nWritten to %s: report.json, residues.csv, residues.svg, frames.png, fold-K.qmd (FP32 models), fold-K.qme "
+		   "(INT8 engines)\n",
+		   s->folder);
+}
