@@ -125,14 +125,14 @@ static int read_count(const option_row *row, const char *text, uint64_t smallest
 }
 
 static int read_count32(const option_row *row, const char *text, uint32_t smallest, uint32_t largest, uint32_t *value) {
-	uint64_t wide;
+	uint64_t wide = 0;
 	TRY(read_count(row, text, smallest, largest, &wide));
 	*value = (uint32_t)wide;
 	return PROGRAM_OK;
 }
 
 static int read_size(const option_row *row, const char *text, size_t smallest, size_t largest, size_t *value) {
-	uint64_t wide;
+	uint64_t wide = 0;
 	TRY(read_count(row, text, smallest, largest, &wide));
 	*value = (size_t)wide;
 	return PROGRAM_OK;

@@ -1,0 +1,517 @@
+"""The built `qmd` program (QMD_PROGRAM) on the bundled data: what it writes, against NumPy, and how it fails."""
+
+import csv
+import io
+import json
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import time
+
+import numpy as np
+import pytest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+DATA = SOURCE / "examples" / "data"
+PROGRAM = os.environ.get("QMD_PROGRAM", str(SOURCE / "build-release" / "examples" / "qmd"))
+COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain"]
+
+
+def state(name, replicas=(1, 2, 3), folder=DATA):
+    files = [folder / f"adk-{name}.pdb"] + [folder / f"adk-{name}-{r}.nc" for r in replicas]
+    return ["--state", f"{name}=" + ",".join(map(str, files))]
+
+
+# Alpha carbons of every fourth frame: an image of 15 x 15, trained in a moment.
+STATES = state("open") + state("closed")
+SMALL = STATES + ["--select", "name CA", "--stride", "4"]
+BRIEF = ["--epochs", "4", "--qat-epochs", "1", "--learning-rate", "0.001"]
+
+
+def qmd(*arguments, timeout=300):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=timeout)
+
+
+def succeed(*arguments):
+    result = qmd(*arguments)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""  # no progress bars where there is no terminal
+    return result.stdout
+
+
+def succeed_json(*arguments):
+    return json.loads(succeed(*arguments, "--json"))
+
+
+def assert_fails(result, code, part):
+    """One clear line and the exit code; anything else (a signal, a sanitizer's report) is a bug."""
+    assert result.returncode == code, (result.returncode, result.stderr)
+    lines = result.stderr.splitlines()
+    assert len(lines) == 1 and lines[0].startswith("qmd"), result.stderr
+    assert part in lines[0], lines[0]
+
+
+@pytest.fixture(scope="session")
+def study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("study") / "new" / "folder"
+    report = succeed_json("study", *SMALL, *BRIEF, "-o", folder)
+    return folder, report
+
+
+# ---- Help ----
+
+
+def test_help_and_version():
+    assert "study" in succeed("--help")
+    assert succeed("--version").startswith("qmd 0.")
+    for command in COMMANDS:
+        text = succeed(command, "--help")
+        assert text.startswith(f"Usage: qmd {command}")
+        assert "--json" in text and "Exit codes" in text
+
+
+# ---- The study ----
+
+
+def test_study_writes_what_it_says(study):
+    folder, report = study
+    names = {"report.json", "study.json", "residues.csv", "residues.svg", "frames.png"}
+    names |= {f"fold-{k}.{suffix}" for k in (1, 2, 3) for suffix in ("qmd", "qme", "json")}
+    assert {path.name for path in folder.iterdir()} == names
+    assert json.loads((folder / "report.json").read_text()) == report
+    assert report["schema"] == "qmd-study-1"
+    assert [s["name"] for s in report["states"]] == ["open", "closed"]
+    assert [s["n_frames"] for s in report["states"]] == [30, 30]
+    assert len(report["folds"]) == 3
+    for k, fold in enumerate(report["folds"], 1):
+        assert [pathlib.Path(h["file"]).name for h in fold["held_out"]] == [f"adk-open-{k}.nc", f"adk-closed-{k}.nc"]
+        assert (fold["n_train"], fold["n_test"]) == (40, 20)
+        for classifier in ("fp32", "int8", "nearest_mean", "ridge"):
+            assert set(fold[classifier]) == {"train_accuracy", "test_accuracy", "test_auc"}
+        assert 0 <= fold["agreement"] <= 1
+    for numbers in ("fp32", "int8"):
+        for part in ("pixels", "network"):
+            times = report["timing_ms"][numbers][part]
+            assert 0 < times["median"] <= times["p99"]
+    for name in report["files"]["models"] + report["files"]["engines"]:
+        assert (folder / name).exists()
+
+
+def test_means_are_over_folds(study):
+    _, report = study
+    for classifier in ("fp32", "int8", "nearest_mean", "ridge"):
+        for key in ("train_accuracy", "test_accuracy", "test_auc"):
+            values = [fold[classifier][key] for fold in report["folds"]]
+            assert report["mean"][classifier][key] == pytest.approx(np.mean(values), abs=1e-8)
+    assert report["mean"]["agreement"] == pytest.approx(np.mean([f["agreement"] for f in report["folds"]]), abs=1e-8)
+
+
+def test_residues_of_all_folds_together(study):
+    folder, report = study
+    with open(folder / "residues.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert list(rows[0]) == ["chain", "number", "insertion_code", "name", "score", "standard_error", "rank"]
+    assert [int(row["number"]) for row in rows] == list(range(1, 215))
+    n = np.array([fold["n_explained"] for fold in report["folds"]], float)
+    scores = np.array([[r["score"] for r in fold["residues"]] for fold in report["folds"]])
+    errors = np.array([[r["standard_error"] for r in fold["residues"]] for fold in report["folds"]])
+    mean = n @ scores / n.sum()
+    # The variance of all frames: within folds, and between them.
+    within = ((n * (n - 1))[:, None] * errors**2).sum(0)
+    between = (n[:, None] * (scores - mean) ** 2).sum(0)
+    expected_errors = np.sqrt((within + between) / (n.sum() - 1) / n.sum())
+    np.testing.assert_allclose([float(row["score"]) for row in rows], mean, rtol=1e-6, atol=1e-8)
+    np.testing.assert_allclose([float(row["standard_error"]) for row in rows], expected_errors, rtol=1e-5, atol=1e-8)
+    order = np.argsort([-float(row["score"]) for row in rows], kind="stable")
+    assert [int(rows[i]["rank"]) for i in order] == list(range(1, 215))
+
+
+def test_residue_profile_and_frames_are_images(study):
+    folder, _ = study
+    import xml.dom.minidom
+
+    svg = xml.dom.minidom.parse(str(folder / "residues.svg"))
+    assert len(svg.getElementsByTagName("title")) == 214
+    assert (folder / "frames.png").read_bytes().startswith(b"\x89PNG")
+
+
+def auc(log_odds, positive):
+    wins = (log_odds[positive][:, None] > log_odds[~positive]).mean()
+    return wins + 0.5 * (log_odds[positive][:, None] == log_odds[~positive]).mean()
+
+
+def test_int8_accuracy_is_the_engines_own(study):
+    """`qmd run` on the held-out files gives the report's INT8 numbers, whichever way the atoms are found."""
+    folder, report = study
+    for k, fold in enumerate(report["folds"], 1):
+        right, log_odds, labels = [], [], []
+        for label, name in enumerate(("open", "closed")):
+            text = succeed(
+                "run", folder / f"fold-{k}.qme", DATA / f"adk-{name}-{k}.nc", "--topology", DATA / f"adk-{name}.pdb",
+                "--stride", 4,
+            )  # fmt: skip
+            rows = list(csv.DictReader(io.StringIO(text)))
+            assert [int(row["frame"]) for row in rows] == list(range(0, 40, 4))
+            assert [float(row["time_ps"]) for row in rows] == [1 + 4 * i for i in range(10)]
+            p = np.array([[float(row["p_open"]), float(row["p_closed"])] for row in rows])
+            np.testing.assert_allclose(p.sum(1), 1, atol=1e-6)
+            right += list(p.argmax(1) == label)
+            log_odds += list(np.log(p[:, 1]) - np.log(p[:, 0]))
+            labels += [label == 1] * len(rows)
+        assert fold["int8"]["test_accuracy"] == pytest.approx(np.mean(right), abs=1e-9)
+        assert fold["int8"]["test_auc"] == pytest.approx(auc(np.array(log_odds), np.array(labels)), abs=1e-9)
+
+
+def test_baselines_against_numpy(study, tmp_path):
+    folder, report = study
+    for k, fold in enumerate(report["folds"], 1):
+        succeed("pixels", *SMALL, "--model", folder / f"fold-{k}.qmd", "-o", tmp_path / "x.npy")
+        x = np.load(tmp_path / "x.npy")
+        assert x.shape == (60, 15, 15, 3) and x.dtype == np.int8
+        x = x.reshape(60, -1).astype(float)
+        labels = np.repeat([0, 1], 30)
+        test = np.arange(60) % 30 // 10 == k - 1
+        means = np.array([x[~test & (labels == c)].mean(0) for c in (0, 1)])
+        scores = -((x[:, None] - means) ** 2).sum(2)
+        compare_baseline(fold["nearest_mean"], scores, labels, test)
+        centred = x - x[~test].mean(0)
+        kernel = centred[~test] @ centred[~test].T
+        targets = np.where(labels[~test][:, None] == [0, 1], 1.0, -1.0)
+        ridge = 0.01 * np.trace(kernel) / len(kernel)
+        alphas = np.linalg.solve(kernel + ridge * np.eye(len(kernel)), targets - targets.mean(0))
+        compare_baseline(fold["ridge"], centred @ centred[~test].T @ alphas + targets.mean(0), labels, test)
+
+
+def compare_baseline(reported, scores, labels, test):
+    right = scores.argmax(1) == labels
+    assert reported["train_accuracy"] == pytest.approx(right[~test].mean(), abs=1e-9)
+    assert reported["test_accuracy"] == pytest.approx(right[test].mean(), abs=1e-9)
+    log_odds = (scores[:, 1] - scores[:, 0])[test]
+    assert reported["test_auc"] == pytest.approx(auc(log_odds, labels[test] == 1), abs=1e-9)
+
+
+def test_explain_gives_the_folds_scores(study, tmp_path):
+    folder, report = study
+    result = succeed_json("explain", folder / "fold-2.qme", *SMALL, "--fold", 2, "-o", tmp_path / "r.csv")
+    assert result["n_frames"] == 20
+    assert result["residues"] == report["folds"][1]["residues"]
+    text = succeed("explain", folder / "fold-2.qme", *SMALL, "--fold", 2)
+    assert text == (tmp_path / "r.csv").read_text()
+    assert text.startswith("chain,number,insertion_code,name,score,standard_error,rank\n")
+
+
+def test_three_states_and_block_split(tmp_path):
+    third = ["--state", f"middle={DATA / 'adk-open.pdb'},{DATA / 'adk-closed-1.nc'}"]
+    report = succeed_json(
+        "study", *state("open", [1]), *state("closed", [2]), *third, "--select", "name CA", "--stride", 2, "--folds", 2,
+        "--gap", 2, "--epochs", 1, "--qat-epochs", 0, "--explain-frames", 3, "-o", tmp_path,
+    )  # fmt: skip
+    assert report["arguments"]["split"] == "block"
+    assert [fold["n_test"] for fold in report["folds"]] == [30, 30]
+    assert [fold["n_train"] for fold in report["folds"]] == [24, 24]  # a gap of two frames on the inner side
+    assert [fold["n_explained"] for fold in report["folds"]] == [3, 3]
+
+
+# ---- Going on after an interruption ----
+
+
+def without_times(report):
+    report = json.loads(json.dumps(report))
+    del report["timing_ms"]
+    for fold in report["folds"]:
+        del fold["seconds"]
+    return report
+
+
+def test_resume_makes_only_what_is_missing(study, tmp_path):
+    folder, report = study
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    (copy / "fold-2.json").unlink()
+    (copy / "fold-2.qme").unlink()
+    (copy / "fold-3.json").unlink()
+    kept = (copy / "fold-2.qmd").stat().st_mtime_ns
+    resumed = succeed_json("study", *SMALL, *BRIEF, "--resume", "-o", copy)
+    assert (copy / "fold-2.qmd").stat().st_mtime_ns == kept
+    assert (copy / "fold-2.qme").read_bytes() == (folder / "fold-2.qme").read_bytes()
+    assert without_times(resumed) == without_times(report)
+
+
+@pytest.mark.parametrize(
+    ("change", "part"),
+    [
+        (["--seed", "2"], "seed was 1, now it is 2"),
+        (["--epochs", "5"], "epochs was 4, now it is 5"),
+        (["--superpose", "resid 1 to 20"], "superpose"),
+        (state("open"), "--state differs"),
+    ],
+)
+def test_resume_refuses_other_arguments(study, change, part):
+    folder, _ = study
+    before = {path: path.stat().st_mtime_ns for path in folder.iterdir()}
+    assert_fails(qmd("study", *SMALL, *BRIEF, *change, "--resume", "-o", folder), 1, part)
+    assert {path: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+
+
+def test_interrupt_and_resume(study, tmp_path):
+    _, report = study
+    arguments = ["study", *SMALL, *BRIEF, "-o", str(tmp_path), "--json"]
+    with subprocess.Popen([PROGRAM, *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        while not (tmp_path / "fold-1.json").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        out, error = process.communicate(timeout=300)
+    assert process.returncode == 130, error
+    assert error == "qmd study: interrupted\n"
+    assert out == ""
+    assert not (tmp_path / "report.json").exists()
+    resumed = succeed_json(*arguments[:-1], "--resume")
+    assert without_times(resumed) == without_times(report)
+
+
+def test_a_new_study_in_an_old_folder_starts_anew(study, tmp_path):
+    folder, _ = study
+    copy = tmp_path / "copy"
+    shutil.copytree(folder, copy)
+    assert_fails(qmd("study", *SMALL, "--range", "1e-9", "--superpose", "resid 1", "-o", copy), 1, "resid 1")
+    assert not list(copy.glob("fold-*")) and not (copy / "report.json").exists()
+
+
+# ---- Single steps ----
+
+
+def test_train_then_quantize_then_run(tmp_path):
+    model, engine, fake = tmp_path / "m.qmd", tmp_path / "m.qme", tmp_path / "q.qmd"
+    trained = succeed_json("train", *SMALL, "--epochs", 4, "--fold", 1, "-o", model)
+    assert (trained["n_train"], trained["n_test"]) == (40, 20)
+    assert trained["fp32"]["test_accuracy"] is not None
+    quantized = succeed_json(
+        "quantize", model, *SMALL, "--fold", 1, "--qat-epochs", 1, "-o", engine, "--save-model", fake
+    )
+    assert quantized["fp32"] == trained["fp32"]
+    rows = succeed_json(
+        "run", engine, DATA / "adk-open-1.nc", DATA / "adk-open-2.nc", "--topology", DATA / "adk-open.pdb"
+    )
+    assert rows["classes"] == ["open", "closed"]
+    assert [row["frame"] for row in rows["frames"]] == list(range(80))
+    assert succeed_json("inspect", fake)["quantized"] is True
+    low = succeed_json(
+        "quantize", model, *SMALL, "--qat-epochs", 0, "--weight-bits", 3, "--activation-bits", 4, "--save-model", fake
+    )
+    assert low["weight_bits"] == 3 and "fake_quant" in low
+
+
+def test_run_to_a_file_and_by_any_number_of_threads(study, tmp_path):
+    folder, _ = study
+    base = ["run", folder / "fold-1.qme", DATA / "adk-closed-3.nc", "--topology", DATA / "adk-closed.pdb"]
+    text = succeed(*base, "--threads", 1)
+    succeed(*base, "--threads", 2, "-o", tmp_path / "p.csv")
+    assert (tmp_path / "p.csv").read_text() == text
+
+
+def test_pixels(tmp_path):
+    out = succeed_json("pixels", *STATES, "--stride", 20, "--pixels", "icnnmd", "-o", tmp_path / "x.npy")
+    x = np.load(tmp_path / "x.npy")
+    assert x.shape == (12, 41, 41, 3) and x.dtype == np.uint8
+    assert (x.reshape(12, -1, 3).max(1) == 255).all()
+    assert (x.reshape(12, -1, 3)[:, 1656:] == 0).all()
+    assert [s["first_frame"] for s in out["states"]] == [0, 6]
+    succeed("pixels", *STATES, "--stride", 20, "--pixels", "icnnmd", "--frame", 7, "-o", tmp_path / "x7.npy")
+    np.testing.assert_array_equal(np.load(tmp_path / "x7.npy")[0], x[7])
+    succeed("pixels", *STATES, "--stride", 20, "--frame", 7, "-o", tmp_path / "x7.png")
+    assert (tmp_path / "x7.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_inspect(study):
+    folder, _ = study
+    pdb = succeed_json("inspect", DATA / "adk-open.pdb", "--select", "resid 30 to 67 and name CA")
+    assert (pdb["n_atoms"], pdb["n_residues"]) == (1656, 214)
+    assert pdb["selections"][-1] == {"selection": "resid 30 to 67 and name CA", "n_atoms": 38}
+    netcdf = succeed_json("inspect", DATA / "adk-open-1.nc")
+    assert (netcdf["n_frames"], netcdf["n_atoms"]) == (40, 1656)
+    assert (netcdf["first_time_ps"], netcdf["last_time_ps"]) == (1, 40)
+    model = succeed_json("inspect", folder / "fold-1.qmd")
+    assert model["quantized"] is False and model["classes"] == ["open", "closed"]
+    assert sum(layer["n_parameters"] for layer in model["layers"]) == model["n_parameters"]
+    engine = succeed_json("inspect", folder / "fold-1.qme")
+    assert engine["pixels"]["n_atoms"] == 214
+    assert all(step["kernel"] for step in engine["plan"])
+    assert "linear collapse" in engine["passes"]
+    for path in (DATA / "adk-open.pdb", DATA / "adk-open-1.nc", folder / "fold-1.qmd", folder / "fold-1.qme"):
+        assert str(path) in succeed("inspect", path)
+
+
+# ---- Wrong command lines: exit code 2 ----
+
+
+@pytest.mark.parametrize(
+    ("arguments", "part"),
+    [
+        ([], "command is missing"),
+        (["learn"], "no command 'learn'"),
+        (["study", "--frobnicate"], "'--frobnicate'"),
+        (["study", "-o"], "needs a value"),
+        (["study", "--json=yes"], "takes no value"),
+        (["study", *STATES], "-o DIR"),
+        (["study", "-o", "x"], "state is missing"),
+        (["study", *state("open"), "-o", "x"], "tell apart"),
+        (["study", *STATES, "-o", "x", "surplus"], "'surplus'"),
+        (["study", "--state", "open", "-o", "x"], "NAME=PDB,NC"),
+        (["study", "--state", "=a.pdb,b.nc", "-o", "x"], "NAME=PDB,NC"),
+        (["study", "--state", "open=a.pdb", "-o", "x"], "no trajectory"),
+        (["study", "--state", "open=a.pdb,,b.nc", "-o", "x"], "empty"),
+        (["study", "--epochs", "0"], "--epochs"),
+        (["study", "--epochs", "ten"], "'ten'"),
+        (["study", "--seed", "-1"], "'-1'"),
+        (["study", "--seed", "99999999999999999999999"], "--seed"),
+        (["study", "--threads", "0"], "--threads"),
+        (["study", "--range", "nan"], "'nan'"),
+        (["study", "--range", "-5"], "'-5'"),
+        (["study", "--pixels", "jpeg"], "displacement, icnnmd"),
+        (["study", "--split", "random"], "replica, block, icnnmd"),
+        (["study", *STATES, "--folds", "4", "-o", "x"], "no state has more than 3"),
+        (["study", *STATES, "--split", "block", "--folds", "1", "-o", "x"], "needs 2"),
+        (["train", *STATES], "-o MODEL"),
+        (["train", *STATES, "--fold", "4", "-o", "x"], "there are 3 folds"),
+        (["quantize", "--state", "a=b,c"], "something is missing"),
+        (["quantize", "m.qmd", *STATES], "-o ENGINE"),
+        (["quantize", "m.qmd", *STATES, "--weight-bits", "4", "-o", "x"], "8 bits"),
+        (["quantize", "m.qmd", *STATES, "--weight-bits", "9", "-o", "x"], "from 2 to 8"),
+        (["run", "engine.qme"], "something is missing"),
+        (["inspect"], "something is missing"),
+        (["inspect", "a", "b"], "'b'"),
+        (["pixels", *STATES], ".npy"),
+        (["pixels", *STATES, "-o", "x.jpg"], ".npy"),
+    ],
+)
+def test_usage_errors(arguments, part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert_fails(qmd(*arguments), 2, part)
+    assert list(tmp_path.iterdir()) == []
+
+
+# ---- Bad files and data: exit code 1 ----
+
+
+@pytest.fixture
+def broken(tmp_path):
+    """A copy of one replica of each state, to be broken."""
+    for name in ("open", "closed"):
+        for path in (f"adk-{name}.pdb", f"adk-{name}-1.nc"):
+            shutil.copy(DATA / path, tmp_path / path)
+    return tmp_path
+
+
+def study_of(folder, *more):
+    states = state("open", [1], folder) + state("closed", [1], folder)
+    return qmd("study", *states, *more, "--epochs", "1", "-o", folder / "out")
+
+
+def test_missing_files(broken):
+    (broken / "adk-closed-1.nc").unlink()
+    assert_fails(study_of(broken), 1, "adk-closed-1.nc")
+    (broken / "adk-open.pdb").unlink()
+    assert_fails(study_of(broken), 1, "adk-open.pdb")
+    assert not (broken / "out").exists()
+
+
+@pytest.mark.parametrize("size", [0, 3, 40, 400, 100_000, 795_551])
+def test_truncated_trajectory(broken, size):
+    path = broken / "adk-open-1.nc"
+    path.write_bytes(path.read_bytes()[:size])
+    assert_fails(study_of(broken), 1, "adk-open-1.nc")
+    assert_fails(qmd("inspect", path), 1, "adk-open-1.nc")
+
+
+def test_empty_and_cut_topology(broken):
+    path = broken / "adk-open.pdb"
+    text = path.read_bytes()
+    path.write_bytes(b"")
+    assert_fails(study_of(broken), 1, "adk-open.pdb")
+    path.write_bytes(text[: text.index(b"ATOM    800") + 40])
+    assert_fails(study_of(broken), 1, "adk-open.pdb")
+    path.write_bytes(bytes(range(256)) * 100)
+    assert_fails(study_of(broken), 1, "adk-open.pdb")
+    assert_fails(qmd("inspect", path), 1, "adk-open.pdb")
+
+
+def test_nan_coordinate(broken):
+    path = broken / "adk-closed-1.nc"
+    contents = bytearray(path.read_bytes())
+    contents[-4:] = b"\x7f\xc0\x00\x00"  # the last coordinate of the last frame
+    path.write_bytes(contents)
+    assert_fails(study_of(broken), 1, "adk-closed-1.nc")
+    assert_fails(qmd("inspect", path), 1, "frame 39")
+
+
+def test_selections_that_leave_nothing(broken):
+    assert_fails(study_of(broken, "--select", "resname XYZ"), 1, "resname XYZ")
+    assert_fails(study_of(broken, "--select", "resid 1 to"), 1, "column")
+    assert_fails(study_of(broken, "--superpose", "name XX"), 1, "name XX")
+    assert_fails(study_of(broken, "--select", "resid 1 to 3"), 1, "icnnmd")  # an image too small for the network
+
+
+def test_states_that_do_not_fit(broken):
+    twice = qmd("study", *state("open", [1]), *state("open", [2]), "-o", broken / "out")
+    assert_fails(twice, 1, "'open'")
+    other = ["--state", f"other={broken / 'adk-open.pdb'},{broken / 'few.nc'}"]
+    shutil.copy(broken / "adk-open.pdb", broken / "few.nc")  # not NetCDF at all
+    assert_fails(qmd("study", *state("open", [1]), *other, "-o", broken / "out"), 1, "few.nc")
+    cut = broken / "cut.pdb"
+    lines = (broken / "adk-open.pdb").read_text().splitlines(keepends=True)
+    cut.write_text("".join(line for line in lines if not (line.startswith("ATOM") and int(line[22:26]) > 50)))
+    mixed = ["--state", f"cut={cut},{broken / 'adk-open-1.nc'}"]
+    assert_fails(qmd("study", *state("open", [1]), *mixed, "-o", broken / "out"), 1, "adk-open-1.nc")
+
+
+def test_map_and_output_that_cannot_be(broken):
+    assert_fails(study_of(broken, "--map", broken / "none.map"), 1, "none.map")
+    (broken / "out").write_text("a file stands here")
+    assert_fails(study_of(broken), 1, "out")
+
+
+def test_broken_engines_and_models(study, tmp_path):
+    folder, _ = study
+    nc, pdb = DATA / "adk-open-1.nc", DATA / "adk-open.pdb"
+    engine, model = (folder / "fold-1.qme").read_bytes(), (folder / "fold-1.qmd").read_bytes()
+    path = tmp_path / "broken.qme"
+    for broken_bytes in (b"", engine[:7], engine[:100], engine[: len(engine) // 2], engine[:-1], model):
+        path.write_bytes(broken_bytes)
+        assert_fails(qmd("run", path, nc, "--topology", pdb), 1, "broken.qme")
+    flipped = bytearray(engine)
+    flipped[len(engine) // 2] ^= 1
+    path.write_bytes(flipped)
+    assert_fails(qmd("run", path, nc, "--topology", pdb), 1, "broken.qme")
+    assert_fails(qmd("inspect", path), 1, "broken.qme")
+    path.write_bytes(model[:-9])
+    assert_fails(qmd("inspect", path), 1, "broken.qme")
+    assert_fails(qmd("inspect", tmp_path / "absent"), 1, "absent")
+    assert_fails(qmd("inspect", tmp_path), 1, str(tmp_path))
+
+
+def test_atoms_that_the_engine_does_not_know(study, tmp_path):
+    folder, _ = study
+    engine = folder / "fold-1.qme"
+    assert_fails(qmd("run", engine, DATA / "adk-open-1.nc"), 1, "--topology")
+    lines = (DATA / "adk-open.pdb").read_text().splitlines(keepends=True)
+    renamed = tmp_path / "renamed.pdb"
+    renamed.write_text("".join(line[:12] + " CX " + line[16:] if line[12:16] == " CA " else line for line in lines))
+    assert_fails(qmd("run", engine, DATA / "adk-open-1.nc", "--topology", renamed), 1, "CA")
+    assert_fails(qmd("explain", engine, *STATES), 1, "1656 atoms")
+    assert_fails(qmd("pixels", *STATES, "--model", engine, "-o", tmp_path / "x.npy"), 1, "214")
+    other = ["--state", f"ajar={DATA / 'adk-open.pdb'},{DATA / 'adk-open-1.nc'}", "--select", "name CA"]
+    assert_fails(qmd("explain", engine, *other), 1, "'ajar'")
+    assert_fails(qmd("quantize", folder / "fold-1.qmd", *other, "-o", tmp_path / "x.qme"), 1, "'ajar'")
+
+
+def test_outputs_that_cannot_be_written(study, tmp_path):
+    folder, _ = study
+    nowhere = tmp_path / "nowhere" / "file"
+    base = [DATA / "adk-open-1.nc", "--topology", DATA / "adk-open.pdb"]
+    assert_fails(qmd("run", folder / "fold-1.qme", *base, "-o", nowhere), 1, "nowhere")
+    for name in ("x.npy", "x.png"):
+        assert_fails(qmd("pixels", *SMALL, "-o", tmp_path / "nowhere" / name), 1, "nowhere")
+    assert_fails(qmd("explain", folder / "fold-1.qme", *SMALL, "-o", nowhere), 1, "nowhere")
+    assert_fails(qmd("pixels", *SMALL, "--frame", 60, "-o", tmp_path / "x.png"), 1, "60 frames")
