@@ -618,6 +618,7 @@ START_TEST(binding_is_checked) {
 	qmd_model_free(model);
 
 	model = qmdt_model(9, 9, 3);
+	qmdt_fails(qmd_model_bind(model, pixels, names), QMD_ERROR_SHAPE, "layer 'input' is not flat");
 	qmdt_ok(qmd_model_bind(model, pixels, NULL));
 	const qmd_layer layer = qmdt_layer(QMD_LAYER_RELU);
 	refuses(model, &layer, QMD_ERROR_STATE, "after 'input': the model is bound to pixels");

@@ -66,7 +66,14 @@ typedef struct qmd_shape {
 	uint32_t h, w, c;
 } qmd_shape;
 
-/** New model with an input layer (number 0) and nothing else. Every extent is at least 1. @since 0.1 */
+/**
+ * New model with an input layer (number 0, named "input") and nothing else.
+ *
+ * @param input       every extent at least 1, their product below 2^31
+ * @param[out] model  free with qmd_model_free()
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_MEMORY
+ * @since 0.1
+ */
 QMD_API qmd_status qmd_model_create(qmd_shape input, qmd_model **model);
 
 /**
@@ -75,8 +82,11 @@ QMD_API qmd_status qmd_model_create(qmd_shape input, qmd_model **model);
  * "icnnmd": conv 32 3x3 same - conv 32 3x3 valid - relu - maxpool 2 - dropout .25 - conv 64 3x3 same - relu - conv 64
  * 3x3 valid - relu - maxpool 2 - dropout .25 - flatten - dense 512 - relu - dropout .5 - dense n_classes - softmax.
  *
- * @param input      at least 10 x 10 for "icnnmd"
- * @param n_classes  at least 2
+ * @param input       at least 10 x 10 for "icnnmd"
+ * @param n_classes   at least 2
+ * @param seed        as in qmd_model_initialize()
+ * @param[out] model  free with qmd_model_free()
+ * @return QMD_OK; QMD_ERROR_ARGUMENT for an unknown name; QMD_ERROR_RANGE; QMD_ERROR_SHAPE; QMD_ERROR_MEMORY
  * @since 0.1
  */
 QMD_API qmd_status qmd_model_create_preset(const char *name, qmd_shape input, uint32_t n_classes, uint64_t seed,
@@ -85,15 +95,26 @@ QMD_API qmd_status qmd_model_create_preset(const char *name, qmd_shape input, ui
 /**
  * Add a layer. Its weights are 0 until they are drawn or set.
  *
+ * At most 1,024 layers; a layer's output and its weight have fewer than 2^31 elements each. A softmax reads the layer
+ * before it and is the last.
+ *
+ * @param layer    copied
  * @param[out] id  its number, or NULL
- * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_SHAPE. The message names the layer, and the model is
- * as before the call. QMD_ERROR_STATE after a softmax, or once the model is bound or quantized
+ * @return QMD_OK; QMD_ERROR_ARGUMENT for a kind, padding, name or pair of inputs that cannot be; QMD_ERROR_RANGE for a
+ *         number; QMD_ERROR_SHAPE if it does not fit its input; QMD_ERROR_STATE after a softmax, or once the model is
+ *         bound or quantized; QMD_ERROR_MEMORY. The message names the layer, and the model is as before the call.
  * @since 0.1
  */
 QMD_API qmd_status qmd_model_add(qmd_model *model, const qmd_layer *layer, int32_t *id);
 
-/** Draw all weights anew: Glorot uniform, biases 0, from a counter-based generator. QMD_ERROR_STATE if the model is
- * quantized. @since 0.1 */
+/**
+ * Draw all weights anew: uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, eq. 16), biases 0,
+ * batchnorms as if they were not there.
+ *
+ * @param seed  the weights of a layer are a function of the seed, the layer's number and its shape, on every machine
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_STATE if the model is quantized
+ * @since 0.1
+ */
 QMD_API qmd_status qmd_model_initialize(qmd_model *model, uint64_t seed);
 
 /** Free a model; NULL is allowed. @since 0.1 */
@@ -131,18 +152,33 @@ QMD_API const char *qmd_model_class_name(const qmd_model *model, size_t index);
  * @param parameter   "weight", "bias"; of batchnorm "gamma", "beta", "mean", "variance"
  * @param[in,out] n   in: room in `values`; out: their number
  * @param[out] values or NULL to ask for the number
+ * @return QMD_OK; QMD_ERROR_ARGUMENT if there is no such layer or parameter; QMD_ERROR_RANGE if `values` is too small
+ *         (`n` is set)
  * @since 0.1
  */
 QMD_API qmd_status qmd_model_parameters(const qmd_model *model, const char *layer, const char *parameter, size_t *n,
 										float *values);
 
-/** Set a layer's parameters; n must be exactly their number, all finite, variances not negative. QMD_ERROR_STATE if the
- * model is quantized. @since 0.1 */
+/**
+ * Set a layer's parameters.
+ *
+ * @param n       exactly their number
+ * @param values  n finite numbers, variances not negative; copied
+ * @return QMD_OK; QMD_ERROR_ARGUMENT if there is no such layer or parameter; QMD_ERROR_SHAPE for another number;
+ *         QMD_ERROR_RANGE (the message names the element); QMD_ERROR_STATE if the model is quantized
+ * @since 0.1
+ */
 QMD_API qmd_status qmd_model_set_parameters(qmd_model *model, const char *layer, const char *parameter, size_t n,
 											const float *values);
 
-/** Tie the model to pixels (held, not copied) and to the names of its classes (copied), as qmd_train() does. The
- * pixels' side must be the input's. `class_names` are qmd_model_n_classes() texts, none empty, or NULL. @since 0.1 */
+/**
+ * Tie the model to pixels and to the names of its classes, as qmd_train() does; in place of those it was tied to.
+ *
+ * @param pixels       held, not copied; their side must be the input's, their type what the model was quantized for
+ * @param class_names  qmd_model_n_classes() texts, none empty, copied; or NULL
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE; QMD_ERROR_MEMORY. After an error the model is as before.
+ * @since 0.1
+ */
 QMD_API qmd_status qmd_model_bind(qmd_model *model, qmd_pixels *pixels, const char *const *class_names);
 
 /** The pixels the model is tied to, or NULL; borrowed until the model is freed. @since 0.1 */
@@ -151,10 +187,24 @@ QMD_API const qmd_pixels *qmd_model_pixels(const qmd_model *model);
 /** 1 if the model carries quantization parameters (qmd_quantize()), else 0. @since 0.1 */
 QMD_API int qmd_model_is_quantized(const qmd_model *model);
 
-/** Save graph, weights, pixels, class names and quantization parameters; atomic. @since 0.1 */
+/**
+ * Save graph, weights, pixels, class names and quantization parameters (docs/files.md).
+ *
+ * Atomic: whatever fails, a file that was there before stays whole.
+ *
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_IO; QMD_ERROR_RANGE if a weight is not finite; QMD_ERROR_MEMORY
+ * @since 0.1
+ */
 QMD_API qmd_status qmd_model_save(const qmd_model *model, const char *path);
 
-/** Load a model. @return QMD_OK; QMD_ERROR_IO; QMD_ERROR_FORMAT; QMD_ERROR_CORRUPT; QMD_ERROR_VERSION @since 0.1 */
+/**
+ * Load a model.
+ *
+ * @param[out] model  free with qmd_model_free()
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_IO; QMD_ERROR_FORMAT; QMD_ERROR_CORRUPT for a truncated or damaged file
+ *         (the message names section and offset); QMD_ERROR_VERSION; QMD_ERROR_MEMORY
+ * @since 0.1
+ */
 QMD_API qmd_status qmd_model_load(const char *path, qmd_model **model);
 
 #ifdef __cplusplus

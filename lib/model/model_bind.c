@@ -48,6 +48,9 @@ qmd_status qmd_model_bind(qmd_model *model, qmd_pixels *pixels, const char *cons
 	QMDI_REQUIRE(pixels);
 	QMDI_TRY(check_fit(model, pixels));
 	const size_t n = class_names ? qmd_model_n_classes(model) : 0;
+	if (class_names && n == 0)
+		return qmdi_fail(QMD_ERROR_SHAPE, "the output of layer '%s' is not flat: there are no classes to name",
+						 model->layers[model->n_layers - 1].name);
 	char **copy = NULL;
 	if (n > 0) {
 		const qmd_status status = copy_texts(class_names, n, &copy);

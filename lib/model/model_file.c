@@ -148,13 +148,6 @@ static void get_layer(qmdi_reader *reader, char name[QMDI_LAYER_NAME_SIZE], qmd_
 	layer->momentum = qmdi_get_f32(reader);
 }
 
-static size_t count_parameters(const qmdi_layer *layer) {
-	size_t n = 0;
-	for (int i = 0; i < QMDI_MAX_PARAMETERS; i++)
-		n += layer->n_parameters[i];
-	return n;
-}
-
 static qmd_status get_layers(qmdi_reader *reader, size_t n_weights, qmd_model *model) {
 	const uint32_t n_layers = qmdi_get_u32(reader);
 	for (uint32_t i = 0; i < n_layers; i++) {
@@ -166,7 +159,7 @@ static qmd_status get_layers(qmdi_reader *reader, size_t n_weights, qmd_model *m
 		const qmd_status status = qmdi_model_add_within(model, &layer, n_weights, NULL);
 		if (status != QMD_OK)
 			return refuse(reader, status);
-		n_weights -= count_parameters(&model->layers[model->n_layers - 1]);
+		n_weights -= qmdi_layer_n_parameters(&model->layers[model->n_layers - 1]);
 	}
 	return qmdi_reader_finish(reader);
 }

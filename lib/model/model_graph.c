@@ -174,9 +174,7 @@ static qmd_status append(qmd_model *model, qmdi_layer *layer) {
 }
 
 static qmd_status check_n_parameters(const qmdi_layer *layer, size_t most) {
-	size_t n = 0;
-	for (int i = 0; i < QMDI_MAX_PARAMETERS; i++)
-		n += layer->n_parameters[i];
+	const size_t n = qmdi_layer_n_parameters(layer);
 	if (n > most)
 		return qmdi_fail(QMD_ERROR_FORMAT, "layer '%s' has %zu parameters, but only %zu are left in the file",
 						 layer->name, n, most);

@@ -13,6 +13,9 @@ qmd_status qmdi_layer_define(const qmd_layer *given, qmdi_layer *layer);
 /* Multiplications of one image; 0 but for conv2d and dense. */
 uint64_t qmdi_layer_n_macs(const qmdi_layer *layer);
 
+/* Numbers in all parameters of a layer, trained or not. */
+size_t qmdi_layer_n_parameters(const qmdi_layer *layer);
+
 /* Parameters as they are before they are drawn: a batchnorm that changes nothing, else zeros. */
 void qmdi_layer_reset_parameters(qmdi_layer *layer);
 

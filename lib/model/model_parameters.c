@@ -67,6 +67,13 @@ qmd_status qmd_model_initialize(qmd_model *model, uint64_t seed) {
 	return QMD_OK;
 }
 
+size_t qmdi_layer_n_parameters(const qmdi_layer *layer) {
+	size_t n = 0;
+	for (int i = 0; i < QMDI_MAX_PARAMETERS; i++)
+		n += layer->n_parameters[i];
+	return n;
+}
+
 size_t qmd_model_n_parameters(const qmd_model *model) {
 	size_t n = 0;
 	for (size_t i = 0; i < qmd_model_n_layers(model); i++) /* the first two of each kind are trained, the others not */
