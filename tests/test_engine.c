@@ -7,6 +7,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "base/softmax.h"
 #include "engine/engine_internal.h"
 
 #define N_IMAGES 5

@@ -6,6 +6,7 @@
 
 #include "base/float_environment.h"
 #include "base/memory.h"
+#include "base/softmax.h"
 #include "base/threads.h"
 #include "pixels/pixels_internal.h"
 

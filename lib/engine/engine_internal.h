@@ -131,9 +131,4 @@ qmd_status qmdi_plan_memory(const qmd_engine *engine, size_t n_images, qmdi_tens
 /* Bytes that the arena would have if nothing shared. */
 size_t qmdi_plan_memory_unshared(const qmd_engine *engine, size_t n_images);
 
-/* ---- engine_softmax.c ---- */
-
-/* Softmax of n finite numbers, the same on every machine: exp is computed here and the sum runs in order. */
-void qmdi_softmax(const float *logits, size_t n, float *probabilities);
-
 #endif

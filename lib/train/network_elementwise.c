@@ -1,10 +1,10 @@
 /* Layers that compute element by element: relu, dropout, add, flatten; and softmax. */
 #include "network_internal.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/random.h"
+#include "base/softmax.h"
 
 /* ---- relu ---- */
 
@@ -136,21 +136,10 @@ const qmdi_node_kind qmdi_flatten_node = {
 
 /* ---- softmax: probabilities. The way back begins at its input, the logits. ---- */
 
-static void softmax(const float *logits, size_t n, float *probabilities) {
-	float largest = logits[0];
-	for (size_t c = 1; c < n; c++)
-		largest = logits[c] > largest ? logits[c] : largest;
-	double sum = 0.0;
-	for (size_t c = 0; c < n; c++)
-		sum += exp((double)logits[c] - (double)largest);
-	for (size_t c = 0; c < n; c++)
-		probabilities[c] = (float)(exp((double)logits[c] - (double)largest) / sum);
-}
-
 static qmd_status softmax_forward(qmdi_network *network, qmdi_node *node) {
 	const size_t n = node->image_size;
 	for (size_t image = 0; image < network->batch_size; image++)
-		softmax(node->inputs[0]->output + image * n, n, node->buffer + image * n);
+		qmdi_softmax(node->inputs[0]->output + image * n, n, node->buffer + image * n);
 	node->output = node->buffer;
 	return QMD_OK;
 }

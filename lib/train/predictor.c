@@ -1,8 +1,8 @@
-#include <math.h>
 #include <string.h>
 
 #include "base/float_environment.h"
 #include "base/memory.h"
+#include "base/softmax.h"
 #include "trainer.h"
 
 struct qmd_predictor {
@@ -59,17 +59,6 @@ void qmd_predictor_free(qmd_predictor *predictor) {
 	qmdi_release(predictor);
 }
 
-static void softmax(const float *logits, size_t n, float *probabilities) {
-	float largest = logits[0];
-	for (size_t i = 1; i < n; i++)
-		largest = logits[i] > largest ? logits[i] : largest;
-	double sum = 0;
-	for (size_t i = 0; i < n; i++)
-		sum += exp((double)logits[i] - (double)largest);
-	for (size_t i = 0; i < n; i++)
-		probabilities[i] = (float)(exp((double)logits[i] - (double)largest) / sum);
-}
-
 /* At most one batch; what it leaves over is filled up with zeros. */
 static qmd_status run_batch(qmd_predictor *predictor, const unsigned char *images, int32_t type, size_t n,
 							const results *out, size_t first) {
@@ -82,7 +71,7 @@ static qmd_status run_batch(qmd_predictor *predictor, const unsigned char *image
 	if (out->logits)
 		memcpy(out->logits + first * n_classes, logits, n * n_classes * sizeof *logits);
 	for (size_t i = 0; out->probabilities && i < n; i++)
-		softmax(logits + i * n_classes, n_classes, out->probabilities + (first + i) * n_classes);
+		qmdi_softmax(logits + i * n_classes, n_classes, out->probabilities + (first + i) * n_classes);
 	return QMD_OK;
 }
 

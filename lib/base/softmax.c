@@ -2,9 +2,10 @@
  * Softmax that does not depend on the C library: exp(x) = 2^k * exp(r) with r = x - k ln 2, |r| <= ln 2 / 2, and exp(r)
  * by its Taylor series to r^13 (remainder below 5e-18), in FP64 with + and * in the order written here.
  */
-#include "engine_internal.h"
+#include "softmax.h"
 
 #include <math.h>
+#include <stdint.h>
 #include <string.h>
 
 #define LOG2_E 0x1.71547652b82fep0
