@@ -53,6 +53,12 @@ int qmdi_is_water(const char *residue_name) {
 	return HOLDS(waters, residue_name);
 }
 
+/* An ion has the name of its residue but for a charge or number: "NA" of "NA+", "ZN" of "ZN2". */
+static int is_ion(const char *name, const char *residue_name) {
+	const size_t length = strlen(name);
+	return strncasecmp(name, residue_name, length) == 0 && !isalpha((unsigned char)residue_name[length]);
+}
+
 void qmdi_guess_element(const char *name, const char *residue_name, int two_letters, char element[4]) {
 	element[0] = 0;
 	while (isdigit((unsigned char)*name)) {
@@ -65,6 +71,8 @@ void qmdi_guess_element(const char *name, const char *residue_name, int two_lett
 	/* Four letters beginning with H in column 13 are a hydrogen with a long name ("HG11"), not mercury. */
 	if (strlen(name) > 3 && toupper((unsigned char)name[0]) == 'H')
 		two_letters = 0;
+	if (is_ion(name, residue_name))
+		two_letters = 1;
 	if (qmdi_is_protein(residue_name))
 		two_letters = strcasecmp(two, "SE") == 0;
 	const char *symbol = two_letters && name[1] ? qmdi_element_symbol(two) : NULL;

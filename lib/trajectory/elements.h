@@ -9,7 +9,8 @@ const char *qmdi_element_symbol(const char *text);
 
 /*
  * The element of an atom by its name; "" if nothing fits. In a protein "CA" and "HG" are carbon and hydrogen; elsewhere
- * `two_letters` says that the name's first two letters may be one symbol, as in a PDB name that begins in column 13.
+ * `two_letters` says that the name's first two letters may be one symbol, as in a PDB name that begins in column 13. In
+ * ions, whose residue is named like them, they always may.
  */
 void qmdi_guess_element(const char *name, const char *residue_name, int two_letters, char element[4]);
 

@@ -95,8 +95,7 @@ qmd_status qmd_topology_create(const qmd_atom *atoms, size_t n_atoms, qmd_topolo
 		copy[i].hetero = copy[i].hetero != 0;
 		copy[i].reserved = 0;
 		if (!copy[i].element[0])
-			qmdi_guess_element(copy[i].name, copy[i].residue_name, strcmp(copy[i].name, copy[i].residue_name) == 0,
-							   copy[i].element);
+			qmdi_guess_element(copy[i].name, copy[i].residue_name, 0, copy[i].element);
 	}
 	return qmdi_topology_take(copy, n_atoms, NULL, topology);
 }
