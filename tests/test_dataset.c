@@ -524,9 +524,15 @@ END_TEST
 
 /* ---- No memory ---- */
 
+/* Files of two states, and how a map file has them matched. */
+typedef struct two_states {
+	const char *map, *pdb[2], *trajectories[2];
+} two_states;
+
 /* Everything a data set does, until a call fails. */
-static qmd_status use_dataset(const char *map, const char *const pdb[2], const char *const trajectories[2],
-							  const float *xyz) {
+static qmd_status use_dataset(void *argument) {
+	static const float xyz[15];
+	const two_states *states = argument;
 	qmd_dataset_options options;
 	qmd_dataset *dataset = NULL;
 	qmd_split *split = NULL;
@@ -534,10 +540,10 @@ static qmd_status use_dataset(const char *map, const char *const pdb[2], const c
 	uint32_t dropped[MAX_ATOMS];
 	size_t n = MAX_ATOMS;
 	qmd_dataset_options_init(&options);
-	options.map_path = map;
+	options.map_path = states->map;
 	qmd_status status = qmd_dataset_create(&options, &dataset);
 	for (size_t i = 0; status == QMD_OK && i < 2; i++)
-		status = qmd_dataset_add_state(dataset, i ? "b" : "wild", pdb[i], &trajectories[i], 1);
+		status = qmd_dataset_add_state(dataset, i ? "b" : "wild", states->pdb[i], &states->trajectories[i], 1);
 	for (size_t i = 0; status == QMD_OK && i < 2; i++)
 		status = qmd_dataset_add_frames(dataset, "memory", qmd_dataset_topology(dataset, 0), xyz, 1);
 	if (status == QMD_OK)
@@ -553,24 +559,14 @@ static qmd_status use_dataset(const char *map, const char *const pdb[2], const c
 
 START_TEST(survives_lack_of_memory) {
 	static const char map_text[] = "b A 1 ALA CB -> A 1 ALA CA\n";
-	static const float xyz[15] = {0};
-	const char *map = qmdt_scratch("map.txt");
-	qmdt_write_file(map, map_text, strlen(map_text));
-	const char *const pdb[2] = {qmdt_write_pdb("wild.pdb", WILD),
-								qmdt_write_pdb("b.pdb", "A:1:ALA:N A:1:ALA:CB A:2:HSD:N A:2:HSD:CA")};
-	const char *const trajectories[2] = {
-		qmdt_write_netcdf("wild.nc", &(qmdt_netcdf){.n_frames = 2, .n_atoms = 5}),
-		qmdt_write_netcdf("b.nc", &(qmdt_netcdf){.n_frames = 3, .n_atoms = 4, .is_double = 1})};
-	qmdt_ok(use_dataset(map, pdb, trajectories, xyz));
-	qmd_status status = QMD_ERROR_MEMORY;
-	for (size_t nth = 1; status != QMD_OK; nth++) {
-		qmdt_allocator_install(nth);
-		status = use_dataset(map, pdb, trajectories, xyz);
-		ck_assert_uint_eq(qmdt_allocator_remove(), 0);
-		if (status != QMD_OK)
-			ck_assert_int_eq(status, QMD_ERROR_MEMORY);
-		ck_assert_uint_lt(nth, 1000);
-	}
+	two_states states = {.map = qmdt_scratch("map.txt"),
+						 .pdb = {qmdt_write_pdb("wild.pdb", WILD),
+								 qmdt_write_pdb("b.pdb", "A:1:ALA:N A:1:ALA:CB A:2:HSD:N A:2:HSD:CA")}};
+	qmdt_write_file(states.map, map_text, strlen(map_text));
+	states.trajectories[0] = qmdt_write_netcdf("wild.nc", &(qmdt_netcdf){.n_frames = 2, .n_atoms = 5});
+	states.trajectories[1] = qmdt_write_netcdf("b.nc", &(qmdt_netcdf){.n_frames = 3, .n_atoms = 4, .is_double = 1});
+	qmdt_ok(use_dataset(&states));
+	ck_assert_uint_gt(qmdt_fail_each_allocation(use_dataset, &states), 20);
 }
 END_TEST
 

@@ -103,7 +103,8 @@ START_TEST(fills_in_elements) {
 	} cases[] = {{" CA ", "ALA", "C"},  {"CA  ", "ALA", "C"},  {"CA  ", " CA", "Ca"}, {" CA ", "LIG", "C"},
 				 {"HG11", "VAL", "H"},  {"1HB ", "ALA", "H"},  {"HG  ", " HG", "Hg"}, {"HO5'", " DA", "H"},
 				 {"SE  ", "MSE", "Se"}, {"ZN  ", " ZN", "Zn"}, {" SD ", "MET", "S"},  {"CL1 ", "LIG", "Cl"},
-				 {"NA  ", " NA", "Na"}, {" D1 ", "DOD", "D"},  {" P  ", " DA", "P"},  {" X1 ", "LIG", ""}};
+				 {"NA  ", " NA", "Na"}, {" D1 ", "DOD", "D"},  {" P  ", " DA", "P"},  {" X1 ", "LIG", ""},
+				 {" NA ", "NA+", "Na"}, {" CL ", "CL-", "Cl"}, {" ZN ", "ZN2", "Zn"}, {" CA ", "CAX", "C"}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
 		char line[128];
 		snprintf(line, sizeof line, "ATOM      1 %s %s A   1       0.000   0.000   0.000\n", cases[i].name,
