@@ -3,6 +3,7 @@
 
 #include <fenv.h>
 #include <math.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -474,6 +475,40 @@ START_TEST(reads_bundled_trajectories) {
 }
 END_TEST
 
+/* Threads that each have a trajectory of their own, opened, read and closed all the time. */
+static void *read_repeatedly(void *path) {
+	for (int i = 0; i < 30; i++) {
+		qmd_trajectory *trajectory;
+		float xyz[3 * 5 * 3];
+		if (qmd_trajectory_open((const char *const *)&path, 1, 0, &trajectory) != QMD_OK)
+			return "cannot open";
+		const qmd_status status = qmd_trajectory_read(trajectory, 0, 3, xyz);
+		qmd_trajectory_free(trajectory);
+		if (status != QMD_OK || xyz[44] != (float)qmdt_coordinate(2, 4, 2))
+			return "wrong numbers";
+	}
+	return NULL;
+}
+
+START_TEST(reads_in_several_threads) {
+	enum { N_THREADS = 4 };
+	pthread_t threads[N_THREADS];
+	const char *paths[N_THREADS];
+	for (int i = 0; i < N_THREADS; i++) {
+		char name[32];
+		snprintf(name, sizeof name, "thread-%d.nc", i);
+		paths[i] = qmdt_write_netcdf(name, &(qmdt_netcdf){.n_frames = 3, .n_atoms = 5, .is_double = i % 2});
+	}
+	for (int i = 0; i < N_THREADS; i++)
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, read_repeatedly, (void *)paths[i]), 0);
+	for (int i = 0; i < N_THREADS; i++) {
+		void *failure;
+		ck_assert_int_eq(pthread_join(threads[i], &failure), 0);
+		ck_assert_ptr_null(failure);
+	}
+}
+END_TEST
+
 /* Names that NetCDF-C would take for addresses are files like all others. */
 START_TEST(opens_files_with_odd_names) {
 	char path[4096], directory[4096];
@@ -511,6 +546,7 @@ int main(void) {
 	tcase_add_test(netcdf, refuses_other_conventions);
 	tcase_add_test(netcdf, reads_in_any_float_environment);
 	tcase_add_test(netcdf, reads_bundled_trajectories);
+	tcase_add_test(netcdf, reads_in_several_threads);
 	tcase_add_test(netcdf, opens_files_with_odd_names);
 	suite_add_tcase(suite, pdb);
 	suite_add_tcase(suite, netcdf);
