@@ -22,12 +22,12 @@ typedef struct qmd_quantize_options {
 	uint32_t struct_size;
 	uint32_t weight_bits;     /**< 2 to 8; default 8. Below 8 the model runs in a predictor, not in an engine */
 	uint32_t activation_bits; /**< 2 to 8; default 8 */
-	int32_t observer;         /**< a qmd_observer */
+	int32_t observer;         /**< a qmd_observer; default QMD_OBSERVER_EMA_MAX */
 	double percentile;        /**< for the percentile observer, 50 to 100; default 99.99 */
 	int32_t linear_collapse;  /**< 1 (default): two convolutions with nothing between become one where that is exact and
 								 cheaper */
-	uint32_t epochs;          /**< fine-tuning with fake-quant; 0: calibration alone */
-	double learning_rate;     /**< of fine-tuning; Adam */
+	uint32_t epochs;          /**< fine-tuning with fake-quant; default 5; 0: calibration alone */
+	double learning_rate;     /**< of fine-tuning, by Adam; default 3e-5 */
 	uint32_t batch_size;      /**< default 16 */
 	uint64_t seed;            /**< default 1 */
 	uint32_t n_threads;       /**< default 0: all that the process may use */
@@ -48,7 +48,7 @@ QMD_API void qmd_quantize_options_init(qmd_quantize_options *options);
  * @param model           bound to pixels (qmd_train() or qmd_model_bind())
  * @param[out] quantized  new model that carries the scales, bound as `model` is; free with qmd_model_free()
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_STATE if the model is not bound or already quantized;
- *         QMD_ERROR_CANCELLED
+ *         QMD_ERROR_UNSUPPORTED for a layer that cannot be quantized (the message names it); QMD_ERROR_CANCELLED
  * @since 0.1
  */
 QMD_API qmd_status qmd_quantize(const qmd_model *model, qmd_dataset *dataset, const qmd_split *split,

@@ -24,7 +24,7 @@ typedef struct qmd_train_options {
 	double learning_rate;         /**< default 3e-4 */
 	double beta1, beta2;          /**< Adam: 0.9, 0.999; RMSprop: beta2 is rho (set it to 0.9) */
 	double epsilon;               /**< default 1e-7 */
-	double weight_decay;          /**< decoupled (AdamW); default 0 */
+	double weight_decay;          /**< decoupled (AdamW), of weights of conv2d and dense; default 0 */
 	uint32_t batch_size;          /**< default 16 */
 	uint32_t epochs;              /**< at most so many; default 30 */
 	uint32_t patience;            /**< stop after so many epochs without a lower training loss; 0 (default): never */
@@ -45,7 +45,10 @@ QMD_API void qmd_train_options_init(qmd_train_options *options);
  * pixels.
  *
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE if the model does not fit the pixels or the number of states;
- *         QMD_ERROR_CANCELLED; QMD_ERROR_RANGE if the loss stops being finite; the errors of qmd_dataset_read()
+ *         QMD_ERROR_STATE if the model is quantized, or the checkpoint is of another training; QMD_ERROR_RANGE if the
+ *         loss stops being finite; QMD_ERROR_CANCELLED; the errors of qmd_dataset_read()
+ *
+ * After QMD_ERROR_CANCELLED the model has the weights it had reached, after any other error those it came with.
  * @since 0.1
  */
 QMD_API qmd_status qmd_train(qmd_model *model, qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels,

@@ -58,7 +58,7 @@ static qmd_status observe_all(calibration *c, phase what) {
 	return QMD_OK;
 }
 
-static qmd_status open(calibration *c) {
+static qmd_status set_up(calibration *c) {
 	const size_t n = c->images->n;
 	c->batch_size = c->options->batch_size < n ? c->options->batch_size : n;
 	c->n_batches = (n + c->batch_size - 1) / c->batch_size;
@@ -73,7 +73,7 @@ static qmd_status open(calibration *c) {
 	return qmdi_network_create(c->model, c->batch_size, c->options->n_threads, 0, &c->network);
 }
 
-static void close(calibration *c) {
+static void tear_down(calibration *c) {
 	for (size_t l = 0; c->observers && l < c->model->n_layers; l++)
 		qmdi_observer_release(&c->observers[l]);
 	qmdi_release(c->observers);
@@ -119,11 +119,11 @@ static void set_scales(calibration *c) {
 qmd_status qmdi_calibrate(qmd_model *model, const qmdi_images *images, const qmd_quantize_options *options,
 						  const size_t *owners) {
 	calibration c = {.model = model, .images = images, .options = options, .owners = owners};
-	qmd_status status = open(&c);
+	qmd_status status = set_up(&c);
 	if (status == QMD_OK)
 		status = run(&c);
 	if (status == QMD_OK)
 		set_scales(&c);
-	close(&c);
+	tear_down(&c);
 	return status;
 }

@@ -7,7 +7,8 @@
 #include "quantize_scales.h"
 #include "train/optimizer.h"
 
-/* A scale has far fewer gradients to follow than its weights have, and moves faster than they do. */
+/* A step of Adam is about learning_rate long: on a logarithm that is a share of the scale, which may be larger than the
+ * share of a weight. */
 #define RATE_FACTOR 10.0
 
 struct qmdi_lsq {

@@ -151,6 +151,7 @@ qmd_status qmd_quantize_images(const qmd_model *model, const void *images, qmd_t
 	QMDI_REQUIRE(images);
 	QMDI_REQUIRE(labels);
 	QMDI_REQUIRE(quantized);
+	*quantized = NULL;
 	qmd_quantize_options checked;
 	qmdi_images borrowed;
 	QMDI_TRY(prepare(model, options, &checked));
@@ -164,6 +165,7 @@ qmd_status qmd_quantize(const qmd_model *model, qmd_dataset *dataset, const qmd_
 	QMDI_REQUIRE(dataset);
 	QMDI_REQUIRE(split);
 	QMDI_REQUIRE(quantized);
+	*quantized = NULL;
 	qmd_quantize_options checked;
 	QMDI_TRY(prepare(model, options, &checked));
 	if (!model->pixels)

@@ -17,7 +17,7 @@ typedef struct results {
 	float *logits, *probabilities;
 } results;
 
-static qmd_status open(qmd_predictor *predictor, const qmd_model *model, size_t n_threads) {
+static qmd_status set_up(qmd_predictor *predictor, const qmd_model *model, size_t n_threads) {
 	QMDI_TRY(qmdi_model_copy(model, &predictor->model));
 	const qmd_shape input = model->layers[0].output;
 	predictor->n_classes = qmd_model_n_classes(model);
@@ -34,6 +34,7 @@ qmd_status qmd_predictor_create(const qmd_model *model, uint32_t batch_size, uin
 								qmd_predictor **result) {
 	QMDI_REQUIRE(model);
 	QMDI_REQUIRE(result);
+	*result = NULL;
 	if (batch_size < 1)
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_predictor_create: batch_size is 0, expected at least 1");
 	QMDI_TRY(qmdi_threads_check(&n_threads, "qmd_predictor_create"));
@@ -41,7 +42,7 @@ qmd_status qmd_predictor_create(const qmd_model *model, uint32_t batch_size, uin
 	if (!predictor)
 		return QMD_ERROR_MEMORY;
 	predictor->batch_size = batch_size;
-	const qmd_status status = open(predictor, model, n_threads);
+	const qmd_status status = set_up(predictor, model, n_threads);
 	if (status != QMD_OK) {
 		qmd_predictor_free(predictor);
 		return status;
