@@ -122,6 +122,33 @@ START_TEST(models_are_loaded_as_they_were_saved) {
 }
 END_TEST
 
+START_TEST(what_quantization_makes_is_saved) {
+	enum { N = 8 };
+	unsigned char images[N * 11 * 9 * 3];
+	uint32_t labels[N];
+	for (uint32_t i = 0; i < sizeof images; i++)
+		images[i] = (unsigned char)qmdi_random_u32(6, 0, i);
+	for (uint32_t i = 0; i < N; i++)
+		labels[i] = i % 3;
+	qmd_model *model = qmdt_residual_net(1);
+	qmdt_draw_parameters(model, 2);
+	static const uint32_t bits[] = {8, 4, 2};
+	for (size_t i = 0; i < 3; i++) {
+		qmd_quantize_options options;
+		qmd_quantize_options_init(&options);
+		options.weight_bits = options.activation_bits = bits[i];
+		options.epochs = 1;
+		options.batch_size = 4;
+		options.n_threads = 1;
+		qmd_model *quantized;
+		qmdt_ok(qmd_quantize_images(model, images, i % 2 ? QMD_S8 : QMD_U8, labels, N, &options, &quantized));
+		expect_round_trip(quantized);
+		qmd_model_free(quantized);
+	}
+	qmd_model_free(model);
+}
+END_TEST
+
 START_TEST(pixels_come_back_with_their_model) {
 	qmd_model *model;
 	qmdt_ok(qmd_model_load(save_small_model("with-pixels"), &model));
@@ -467,6 +494,7 @@ int main(void) {
 	TCase *files = tcase_create("files");
 	tcase_set_timeout(files, 300);
 	tcase_add_test(files, models_are_loaded_as_they_were_saved);
+	tcase_add_test(files, what_quantization_makes_is_saved);
 	tcase_add_test(files, pixels_come_back_with_their_model);
 	tcase_add_test(files, a_file_is_written_as_documented);
 	tcase_add_test(files, every_damage_is_refused);
