@@ -450,12 +450,12 @@ static void expect_uniform(const qmd_model *model, const char *layer, size_t exp
 	free(values);
 }
 
-START_TEST(weights_are_drawn_as_glorot_and_bengio_say) {
+START_TEST(weights_are_drawn_by_the_fan_in) {
 	qmd_model *model;
 	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){16, 16, 3}, 2, 5, &model));
-	expect_uniform(model, "conv2d_1", 864, sqrt(6.0 / (9 * 3 + 9 * 32)));
-	expect_uniform(model, "conv2d_3", 18432, sqrt(6.0 / (9 * 32 + 9 * 64)));
-	expect_uniform(model, "dense_1", 512 * 256, sqrt(6.0 / (256 + 512)));
+	expect_uniform(model, "conv2d_1", 864, 1 / sqrt(9.0 * 3));
+	expect_uniform(model, "conv2d_3", 18432, 1 / sqrt(9.0 * 32));
+	expect_uniform(model, "dense_1", 512 * 256, 1 / sqrt(256.0));
 	size_t n;
 	float *bias = read_parameter(model, "dense_1", "bias", &n);
 	ck_assert_uint_eq(n, 512);
@@ -775,7 +775,7 @@ int main(void) {
 	tcase_add_test(graph, reading_a_layer_is_checked);
 	suite_add_tcase(suite, graph);
 	TCase *parameters = tcase_create("parameters");
-	tcase_add_test(parameters, weights_are_drawn_as_glorot_and_bengio_say);
+	tcase_add_test(parameters, weights_are_drawn_by_the_fan_in);
 	tcase_add_test(parameters, weights_are_a_function_of_seed_and_layer_number);
 	tcase_add_test(parameters, a_new_batchnorm_changes_nothing);
 	tcase_add_test(parameters, parameters_are_set_and_read_back);

@@ -108,7 +108,7 @@ QMD_API qmd_status qmd_model_create_preset(const char *name, qmd_shape input, ui
 QMD_API qmd_status qmd_model_add(qmd_model *model, const qmd_layer *layer, int32_t *id);
 
 /**
- * Draw all weights anew: uniform in +-sqrt(6 / (fan_in + fan_out)) (Glorot and Bengio 2010, eq. 16), biases 0,
+ * Draw all weights anew: uniform in +-1 / sqrt(fan_in) (Glorot and Bengio 2010, eq. 1; PyTorch's default), biases 0,
  * batchnorms as if they were not there.
  *
  * @param seed  the weights of a layer are a function of the seed, the layer's number and its shape, on every machine

@@ -34,13 +34,12 @@ void qmdi_layer_reset_parameters(qmdi_layer *layer) {
 	}
 }
 
-/* Glorot and Bengio 2010, eq. 16: uniform in +-sqrt(6 / (fan_in + fan_out)), a fan counting the kernel's pixels. */
-static void draw_glorot_uniform(qmdi_layer *layer, uint64_t seed, size_t number) {
-	const uint32_t units = layer->definition.units;
+/* Uniform in +-1 / sqrt(fan_in), a fan counting the kernel's pixels (Glorot and Bengio 2010, eq. 1). Their eq. 16,
+ * which is wider for large dense layers, generalizes worse from few frames (docs/training.md). */
+static void draw_uniform(qmdi_layer *layer, uint64_t seed, size_t number) {
 	const size_t n = layer->n_parameters[QMDI_WEIGHT];
-	const double fan_in = (double)n / units;
-	const double fan_out = (double)n / layer->input.c;
-	const float limit = (float)sqrt(6.0 / (fan_in + fan_out));
+	const double fan_in = (double)n / layer->definition.units;
+	const float limit = (float)(1.0 / sqrt(fan_in));
 	for (size_t i = 0; i < n; i++)
 		layer->parameters[QMDI_WEIGHT][i] = (2.0f * qmdi_random_f32(seed, STREAM + number, i) - 1.0f) * limit;
 }
@@ -61,7 +60,7 @@ qmd_status qmd_model_initialize(qmd_model *model, uint64_t seed) {
 		qmdi_layer *layer = &model->layers[i];
 		qmdi_layer_reset_parameters(layer);
 		if (layer->definition.units)
-			draw_glorot_uniform(layer, seed, i);
+			draw_uniform(layer, seed, i);
 	}
 	qmdi_float_leave(&host);
 	return QMD_OK;

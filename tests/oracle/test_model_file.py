@@ -104,7 +104,7 @@ def philox(seed, stream, n):
     return np.stack(c, 1).reshape(-1)[:n]
 
 
-def test_weights_are_drawn_by_philox_and_glorot(preset):
+def test_weights_are_drawn_by_philox_and_fan_in(preset):
     _, layers, weights = read_model(preset[1])
     channels, offset = 3, 0
     for number, (_, fields) in enumerate(layers, 1):
@@ -112,9 +112,8 @@ def test_weights_are_drawn_by_philox_and_glorot(preset):
         if kind not in (CONV2D, DENSE):
             continue
         fan_in = channels * kernel if kind == CONV2D else {512: 64, 3: 512}[units]
-        fan_out = units * kernel if kind == CONV2D else units
         uniform = (philox(11, 0x474C4F52 << 32 | number, units * fan_in) >> np.uint64(8)).astype("f4") * np.float32(2**-24)
-        limit = np.float32(np.sqrt(6 / (fan_in + fan_out)))
+        limit = np.float32(1 / np.sqrt(fan_in))
         expected = (np.float32(2) * uniform - np.float32(1)) * limit
         np.testing.assert_array_equal(weights[offset:offset + units * fan_in], expected)
         assert not weights[offset + units * fan_in:offset + units * fan_in + units].any()
