@@ -139,6 +139,16 @@ START_TEST(keeps_the_likeliest_location) {
 }
 END_TEST
 
+START_TEST(reads_serial_numbers_of_any_width) {
+	qmd_topology *topology = load_text("ATOM  *****  N   ALA A   1       1.000   0.000   0.000\n"
+									   "ATOM 100000  CA  ALA A   1       2.000   0.000   0.000\n"
+									   "HETATM186a0  O   HOH A   2       3.000   0.000   0.000\n");
+	ck_assert_uint_eq(qmd_topology_n_atoms(topology), 3);
+	ck_assert_str_eq(atom_of(topology, 1).name, "CA");
+	qmd_topology_free(topology);
+}
+END_TEST
+
 START_TEST(reads_the_first_model_alone) {
 	qmd_topology *topology = load_text("MODEL        1\n"
 									   "ATOM      1  CA  ALA A   1       1.000   0.000   0.000\n"
@@ -323,6 +333,17 @@ START_TEST(does_without_units_time_and_cell) {
 	ck_assert_int_eq(has_box, 0);
 	for (size_t i = 0; i < 9; i++)
 		ck_assert_double_eq(box[i], 0);
+	qmd_trajectory_free(trajectory);
+}
+END_TEST
+
+START_TEST(refuses_times_that_are_not_finite) {
+	static const double times[] = {1, NAN};
+	qmd_trajectory *trajectory =
+		open_one(qmdt_write_netcdf("time.nc", &(qmdt_netcdf){.n_frames = 2, .n_atoms = 1, .times = times}));
+	double time;
+	qmdt_ok(qmd_trajectory_time_ps(trajectory, 0, &time));
+	qmdt_fails(qmd_trajectory_time_ps(trajectory, 1, &time), QMD_ERROR_RANGE, "time.nc: frame 1: the time is");
 	qmd_trajectory_free(trajectory);
 }
 END_TEST
@@ -531,6 +552,7 @@ int main(void) {
 	tcase_add_test(pdb, reads_every_column);
 	tcase_add_test(pdb, fills_in_elements);
 	tcase_add_test(pdb, keeps_the_likeliest_location);
+	tcase_add_test(pdb, reads_serial_numbers_of_any_width);
 	tcase_add_test(pdb, reads_the_first_model_alone);
 	tcase_add_test(pdb, reads_numbers_beyond_9999);
 	tcase_add_test(pdb, refuses_malformed_pdb);
@@ -539,6 +561,7 @@ int main(void) {
 	tcase_add_test(netcdf, reads_every_classic_format);
 	tcase_add_test(netcdf, converts_units);
 	tcase_add_test(netcdf, does_without_units_time_and_cell);
+	tcase_add_test(netcdf, refuses_times_that_are_not_finite);
 	tcase_add_test(netcdf, makes_boxes);
 	tcase_add_test(netcdf, reads_files_as_one);
 	tcase_add_test(netcdf, demands_equal_numbers_of_atoms);

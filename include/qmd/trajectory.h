@@ -135,7 +135,8 @@ QMD_API size_t qmd_trajectory_n_file_frames(const qmd_trajectory *trajectory, si
  */
 QMD_API qmd_status qmd_trajectory_read(qmd_trajectory *trajectory, size_t first, size_t n, float *xyz);
 
-/** Time of one frame in picoseconds. QMD_ERROR_STATE if the file has no `time`. @since 0.1 */
+/** Time of one frame in picoseconds. QMD_ERROR_STATE if the file has no `time`; QMD_ERROR_RANGE beyond the last frame,
+ * or if the time is not finite. @since 0.1 */
 QMD_API qmd_status qmd_trajectory_time_ps(qmd_trajectory *trajectory, size_t frame, double *time_ps);
 
 /**
@@ -143,6 +144,8 @@ QMD_API qmd_status qmd_trajectory_time_ps(qmd_trajectory *trajectory, size_t fra
  *
  * @param[out] box      9 doubles, the box vectors a, b, c as rows, in angstrom; a along x, b in the xy plane
  * @param[out] has_box  1 if the file has a box for this frame with a volume, else 0 (and box is all 0)
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE beyond the last frame, or if a length or an angle is not finite;
+ *         QMD_ERROR_IO
  * @since 0.1
  */
 QMD_API qmd_status qmd_trajectory_box(qmd_trajectory *trajectory, size_t frame, double box[9], int *has_box);

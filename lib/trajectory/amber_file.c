@@ -129,7 +129,7 @@ static const variable_layout angles_layout = {"cell_angles", ANGLE, 2, {"frame",
 
 static qmd_status check_dimensions(const qmdi_amber_file *file, int variable, const variable_layout *layout,
 								   size_t lengths[3]) {
-	int rank, ids[NC_MAX_VAR_DIMS];
+	int rank, ids[3];
 	int code = nc_inq_var(file->id, variable, NULL, NULL, &rank, NULL, NULL);
 	if (code == NC_NOERR && rank != layout->rank)
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: variable '%s': expected %d dimensions, found %d", file->path,

@@ -169,14 +169,19 @@ static qmd_status add_atom(pdb_reader *reader) {
 	return QMD_OK;
 }
 
+static int is_end(const pdb_reader *reader) {
+	char record[FIELD_SIZE];
+	get_field(reader, 1, 6, record);
+	return strcmp(record, "END") == 0 || strcmp(record, "ENDMDL") == 0;
+}
+
 /* Atoms of the first model. */
 static qmd_status read_atoms(pdb_reader *reader) {
 	while (next_line(reader)) {
-		char record[FIELD_SIZE];
-		get_field(reader, 1, 6, record);
-		if (strcmp(record, "ATOM") == 0 || strcmp(record, "HETATM") == 0)
+		/* Serial numbers beyond 99999 may run into column 6. */
+		if (strncmp(reader->line, "ATOM", 4) == 0 || strncmp(reader->line, "HETATM", 6) == 0)
 			QMDI_TRY(add_atom(reader));
-		else if (strcmp(record, "ENDMDL") == 0 || strcmp(record, "END") == 0)
+		else if (is_end(reader))
 			break;
 	}
 	if (ferror(reader->file))

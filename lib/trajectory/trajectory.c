@@ -120,7 +120,11 @@ qmd_status qmd_trajectory_time_ps(qmd_trajectory *trajectory, size_t frame, doub
 	const qmdi_amber_file *file = find_frame(trajectory, &frame);
 	if (file->time.id < 0)
 		return qmdi_fail(QMD_ERROR_STATE, "%s: the file has no variable 'time'", file->path);
-	return qmdi_amber_read_row(file, &file->time, frame, 1, time_ps);
+	QMDI_TRY(qmdi_amber_read_row(file, &file->time, frame, 1, time_ps));
+	if (!isfinite(*time_ps))
+		return qmdi_fail(QMD_ERROR_RANGE, "%s: frame %zu: the time is %g, expected a finite number", file->path, frame,
+						 *time_ps);
+	return QMD_OK;
 }
 
 /* Exact where crystals and boxes are: the rest is the C library's. */
