@@ -141,6 +141,18 @@ static void build_pools_first(qmd_model *model) {
 	add_kind(model, QMD_LAYER_SOFTMAX, QMD_PREVIOUS);
 }
 
+/* A relu on the image: nothing on u8, whose upper half it must leave alone. */
+static void build_relu_first(qmd_model *model) {
+	const int32_t relu = add_kind(model, QMD_LAYER_RELU, 0);
+	const int32_t again = add_kind(model, QMD_LAYER_RELU, relu);
+	const int32_t conv = add_conv(model, again, 5, 3, QMD_PADDING_SAME);
+	const int32_t other = add_conv(model, relu, 5, 3, QMD_PADDING_SAME);
+	add_sum(model, conv, other);
+	add_kind(model, QMD_LAYER_FLATTEN, QMD_PREVIOUS);
+	add_dense(model, QMD_PREVIOUS, N_CLASSES);
+	add_kind(model, QMD_LAYER_SOFTMAX, QMD_PREVIOUS);
+}
+
 static const struct {
 	const char *name;
 	qmd_type image_type;
@@ -154,6 +166,8 @@ static const struct {
 	{"fork", QMD_S8, 8, build_fork},
 	{"lopsided", QMD_U8, 11, build_lopsided},
 	{"pools first on s8", QMD_S8, 7, build_pools_first},
+	{"relu first on u8", QMD_U8, 6, build_relu_first},
+	{"relu first on s8", QMD_S8, 6, build_relu_first},
 };
 
 const char *qmdt_network_name(size_t network) {

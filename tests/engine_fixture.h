@@ -8,7 +8,7 @@
 #include "model/model_internal.h"
 
 /* A network by number, with weights drawn and quantized by the magnitudes of one image. Free with qmd_model_free(). */
-#define QMDT_N_NETWORKS 7
+#define QMDT_N_NETWORKS 9
 const char *qmdt_network_name(size_t network);
 qmd_model *qmdt_network(size_t network);
 

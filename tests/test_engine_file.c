@@ -4,6 +4,7 @@
 #include <stdio.h>
 
 #include "allocator_fixture.h"
+#include "base/container.h"
 #include "base/random.h"
 #include "container_fixture.h"
 #include "engine/engine_internal.h"
@@ -330,6 +331,31 @@ START_TEST(pixels_of_another_size_are_refused) {
 }
 END_TEST
 
+START_TEST(sections_with_bytes_too_many_are_refused) {
+	static const char *const names[] = {"plan", "weights", "classes", "passes", "pixels"};
+	enum { N = sizeof names / sizeof names[0] };
+	const char *path = qmdt_scratch("whole.qme"), *longer = qmdt_scratch("longer.qme");
+	qmd_model *model = qmdt_bound_network(QMD_U8);
+	qmd_engine *engine = compile(model);
+	qmdt_ok(qmd_engine_save(engine, path));
+	size_t size;
+	unsigned char *data = qmdt_read_file(path, &size);
+	for (size_t i = 0; i < N; i++) {
+		qmdi_section sections[N];
+		for (size_t k = 0; k < N; k++) {
+			sections[k].name = names[k];
+			sections[k].data = data + qmdt_find_section(data, names[k], &sections[k].size);
+			sections[k].size += k == i; /* and a byte of what follows */
+		}
+		qmdt_ok(qmdi_container_save(longer, "QMDENGIN", 1, 0, sections, N));
+		qmdt_fails(load_and_free(longer), QMD_ERROR_FORMAT, names[i]);
+	}
+	free(data);
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
 /* Numbers overwritten at random behind right checksums: refused in words, or an engine that runs. */
 static void try_mutant(const char *path) {
 	qmd_engine *engine;
@@ -427,6 +453,7 @@ int main(void) {
 	tcase_add_test(crafted, crafted_plans_are_refused);
 	tcase_add_test(crafted, crafted_weights_and_outputs_are_refused);
 	tcase_add_test(crafted, pixels_of_another_size_are_refused);
+	tcase_add_test(crafted, sections_with_bytes_too_many_are_refused);
 	tcase_add_test(crafted, mutants_are_refused_or_run);
 	suite_add_tcase(suite, crafted);
 	return qmdt_run(suite);

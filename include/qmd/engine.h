@@ -99,7 +99,7 @@ typedef struct qmd_engine_layer {
 	uint32_t struct_size;
 	const char *name;   /**< source layers, joined by '+': "conv2d_1+conv2d_2+relu_1+maxpool_1" */
 	const char *op;     /**< "conv2d", "dense", "maxpool", "avgpool", "add", "softmax" */
-	const char *kernel; /**< the kernel that this machine runs: "conv_u8s8_avx512vnni", ... */
+	const char *kernel; /**< the kernel that this machine runs: "conv_x8s8_avx512vnni", ... */
 	qmd_shape input, output;
 	uint64_t n_macs;       /**< of one image */
 	uint64_t weight_bytes; /**< packed */

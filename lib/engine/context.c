@@ -309,7 +309,7 @@ static qmd_status run(qmd_context *context, const batch_source *source, size_t n
 					  size_t n_outputs) {
 	size_t n_steps;
 	if (!outputs && n_outputs > 0)
-		return qmdi_fail(QMD_ERROR_ARGUMENT, "argument 'outputs' is NULL");
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "%zu outputs, but argument 'outputs' is NULL", n_outputs);
 	QMDI_TRY(check_outputs(context->engine, outputs, n_outputs, &n_steps));
 	qmd_status status = QMD_OK;
 	qmdi_float_environment saved;

@@ -37,6 +37,13 @@ static int is_alias(int32_t kind) {
 	return kind == QMD_LAYER_DROPOUT || kind == QMD_LAYER_FLATTEN;
 }
 
+/* Layers that leave every number as it is. */
+static int vanishes(const qmd_model *model, size_t layer) {
+	const qmd_layer *definition = &model->layers[layer].definition;
+	return is_alias(definition->kind) ||
+		   (definition->kind == QMD_LAYER_RELU && qmdi_model_is_nonnegative(model, (size_t)definition->inputs[0]));
+}
+
 /* 0 for layers that are no step. A relu of its own is a 1x1 mean with its scale on both sides, which changes no number
  * but for the clamp. */
 static int32_t op_of_kind(int32_t kind) {
@@ -173,7 +180,7 @@ static qmd_status add_steps(compiler *c) {
 	for (size_t i = 1; i < c->model->n_layers; i++) {
 		if (c->taken[i])
 			continue;
-		if (is_alias(kind_of(c, i))) {
+		if (vanishes(c->model, i)) {
 			c->tensors[i] = c->tensors[c->model->layers[i].definition.inputs[0]];
 			c->n_dropouts += kind_of(c, i) == QMD_LAYER_DROPOUT;
 		} else {

@@ -211,6 +211,7 @@ static qmd_status get_sections(const qmdi_container *container, qmd_engine *engi
 	if (qmdi_container_has(container, section_names[PIXELS])) {
 		QMDI_TRY(qmdi_container_section(container, section_names[PIXELS], &reader));
 		QMDI_TRY(qmdi_pixels_get(&reader, &engine->pixels));
+		QMDI_TRY(qmdi_reader_finish(&reader));
 	}
 	return as_format(qmdi_plan_finish(engine), &reader);
 }
