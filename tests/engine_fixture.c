@@ -324,9 +324,15 @@ static void reference_layer(const qmd_model *model, size_t index, values *all) {
 	}
 }
 
+static void *new_array(size_t n, size_t size) {
+	void *array = calloc(n + 1, size);
+	if (!array)
+		abort();
+	return array;
+}
+
 static values *new_values(const qmd_model *model, const unsigned char *image) {
-	values *all = calloc(model->n_layers + 1, sizeof *all);
-	ck_assert_ptr_nonnull(all);
+	values *all = new_array(model->n_layers, sizeof *all);
 	for (size_t i = 0; i < model->n_layers; i++) {
 		const size_t n = n_elements(model->layers[i].output);
 		all[i] =
