@@ -1,6 +1,7 @@
 /*
- * qmd_bench_kernels: every CPU row of the kernel table over the layers of the icnnmd network on 68 x 68 pixels, one
- * thread, against what this core can do at most: a loop of the same multiply-add instructions on registers alone.
+ * qmd_bench_kernels: every CPU row of the kernel table over the layers of the icnnmd network on 68 x 68 pixels,
+ * and some that it has not, one thread, against what this core can do at most: a loop of the same multiply-add
+ * instructions on registers alone.
  *
  *     qmd_bench_kernels [PART OF A KERNEL'S NAME]
  *
@@ -30,6 +31,11 @@ static const layer layers[] = {
 	{"conv 3x3x64-64 pool",
 	 {QMDI_OP_CONV2D, QMDI_S7, 33, 33, 64, 15, 15, 64, 3, 3, 1, 1, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0}},
 	{"dense 14400-512", {QMDI_OP_DENSE, QMDI_S7, 1, 1, 14400, 1, 1, 512, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}},
+	{"add 33x33x64", {QMDI_OP_ADD, QMDI_S7, 33, 33, 64, 33, 33, 64, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0.5f, 0.3f, 0.7f}},
+	{"maxpool 2 66x66x32",
+	 {QMDI_OP_MAXPOOL, QMDI_S7, 66, 66, 32, 33, 33, 32, 2, 2, 2, 2, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0}},
+	{"avgpool 15x15x64",
+	 {QMDI_OP_AVGPOOL, QMDI_S7, 15, 15, 64, 1, 1, 64, 15, 15, 1, 1, 0, 0, 0, 0, 1, 0, 0, 0.5f, 0, 0.7f}},
 	{"dense 512-2", {QMDI_OP_DENSE, QMDI_S7, 1, 1, 512, 1, 1, 2, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0}},
 };
 
@@ -98,15 +104,19 @@ static double time_run(const qmdi_kernel *kernel, const qmdi_kernel_call *call) 
 
 static void bench_layer(const qmdi_kernel *kernel, const layer *layer, size_t n_images, double peak) {
 	const qmdi_kernel_shape *shape = &layer->shape;
-	void *input, *output, *packed = packed_weights(kernel, shape);
+	const int has_weights = shape->op == QMDI_OP_CONV2D || shape->op == QMDI_OP_DENSE;
+	void *input, *output, *packed = has_weights ? packed_weights(kernel, shape) : NULL;
 	qmdi_kernel_call call = {.shape = shape, .packed = packed, .n_images = n_images};
-	call.inputs[0] = tensor(shape->in_h, shape->in_w, shape->in_c, n_images, &input);
+	call.inputs[0] = call.inputs[1] = tensor(shape->in_h, shape->in_w, shape->in_c, n_images, &input);
 	call.output = tensor(shape->out_h, shape->out_w, shape->out_c * (shape->float_output ? 4u : 1u), n_images, &output);
 	const double time = time_run(kernel, &call);
 	const double macs = (double)n_images * shape->out_h * shape->out_w * shape->pool * shape->pool * shape->out_c *
 						shape->kernel_h * shape->kernel_w * shape->in_c;
-	printf("%-24s %-22s %5zu %10.1f %9.1f", kernel->name, layer->name, n_images, time * 1e6, macs / time * 1e-9);
-	if (peak > 0) {
+	printf("%-25s %-22s %5zu %10.1f", kernel->name, layer->name, n_images, time * 1e6);
+	if (has_weights) {
+		printf(" %9.1f", macs / time * 1e-9);
+	}
+	if (has_weights && peak > 0) {
 		printf(" %6.1f%%", 100 * macs / time / peak);
 	}
 	putchar('\n');
@@ -121,7 +131,7 @@ int main(int argc, char **argv) {
 		peaks[isa] = qmd_bench_peak(isa, qmdi_machine_features());
 		printf("peak %s: %.1f GMAC/s\n", qmdi_isa_name(isa), peaks[isa] * 1e-9);
 	}
-	printf("%-24s %-22s %5s %10s %9s %7s\n", "kernel", "layer", "batch", "us", "GMAC/s", "of peak");
+	printf("%-25s %-22s %5s %10s %9s %7s\n", "kernel", "layer", "batch", "us", "GMAC/s", "of peak");
 	size_t n_rows;
 	const qmdi_kernel *const *rows = qmdi_kernels(&n_rows);
 	for (size_t row = 0; row < n_rows; ++row) {

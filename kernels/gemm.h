@@ -1,7 +1,7 @@
 /*
- * Implicit GEMM: what the vector kernels of conv2d and dense have in common. A kernel's file holds its micro-kernel,
- * which computes one tile; here is the stream of packed weights that it reads, and the walk that cuts a call into
- * tiles.
+ * Implicit GEMM: what the vector kernels of conv2d and dense have in common. A kernel's file names its micro-kernel,
+ * which computes one tile (cpu/conv_tile.h, cpu/dense_tile.h); here is the stream of packed weights that it reads, and
+ * the walk that cuts a call into tiles.
  *
  * A window of a convolution is kernel_h segments of kernel_w * in_c bytes, each contiguous in memory since tensors are
  * NHWC and have their padding around them. So K, the length of the dot products, runs over segments of whole dwords
@@ -23,9 +23,9 @@
 #ifndef QMD_KERNELS_GEMM_H
 #define QMD_KERNELS_GEMM_H
 
-#include "kernel.h"
+#include "rows.h"
 
-/* Windows lie in two rows; the second is empty, or as long as the first, or one shorter. */
+/* Windows of a convolution lie in two rows, the second as long as the first or one shorter; dense has one row. */
 typedef struct qmdi_tile {
 	const uint8_t *inputs[2];                  /* first byte of the first window of each row */
 	size_t input_step;                         /* bytes from a window to the next of its row */
@@ -75,19 +75,6 @@ void qmdi_gemm_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t f
 	static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {                                 \
 		qmdi_gemm_run(&gemm, call, first_task, n_tasks);                                                               \
 	}                                                                                                                  \
-	const qmdi_kernel qmdi_##row = {                                                                                   \
-		.name = #row,                                                                                                  \
-		.op = (op_),                                                                                                   \
-		.device = "cpu",                                                                                               \
-		.isa = (isa_),                                                                                                 \
-		.features = (features_),                                                                                       \
-		.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,                                                                       \
-		.granularity = QMDI_PER_CHANNEL,                                                                               \
-		.supports = qmdi_any_shape,                                                                                    \
-		.packed_size = packed_size,                                                                                    \
-		.pack = pack,                                                                                                  \
-		.n_tasks = n_tasks,                                                                                            \
-		.run = run,                                                                                                    \
-	}
+	QMDI_WEIGHTED_ROW(row, op_, isa_, features_)
 
 #endif

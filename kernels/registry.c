@@ -14,8 +14,11 @@ static const qmdi_kernel *const rows[] = {
 	&qmdi_dense_x8s8_ymm_avx512vnni,
 	&qmdi_dense_x8s8_avx2,
 	&qmdi_dense_x8s8_ref,
+	&qmdi_maxpool_x8_avx2,
 	&qmdi_maxpool_x8_ref,
+	&qmdi_avgpool_x8_avx2,
 	&qmdi_avgpool_x8_ref,
+	&qmdi_add_x8_avx2,
 	&qmdi_add_x8_ref,
 };
 

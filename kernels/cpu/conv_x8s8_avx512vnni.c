@@ -26,7 +26,6 @@
 #include "vector_zmm.h"
 #include "multiply_add_vnni.h"
 #include "conv_tile.h"
-#include "../rows.h"
 
 static const qmdi_gemm gemm = {.nr = NR, .mr = MR, .moved = FLIPPED, .move = MOVE, .tile = compute_tile};
 

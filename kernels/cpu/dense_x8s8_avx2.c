@@ -25,7 +25,6 @@
 #include "vector_ymm.h"
 #include "multiply_add_avx2.h"
 #include "dense_tile.h"
-#include "../rows.h"
 
 static const qmdi_gemm gemm = {.nr = NR, .mr = MR, .moved = FLIPPED, .move = MOVE, .tile = compute_tile};
 

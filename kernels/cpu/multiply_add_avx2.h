@@ -13,7 +13,8 @@
 
 #include "vector_ymm.h"
 
-/* Packing and the tiles: which operand comes with its highest bits flipped, what that adds to it, and how u8 is read. */
+/* Packing and the tiles: which operand comes with its highest bits flipped, what that adds to it, and how u8 is read.
+ */
 #define FLIPPED QMDI_U8
 #define U8_IS_READ_AS QMDI_U8
 #define MOVE (-128)

@@ -10,7 +10,8 @@
 
 #include "../gemm.h"
 
-/* Packing and the tiles: which operand comes with its highest bits flipped, what that adds to it, and how u8 is read. */
+/* Packing and the tiles: which operand comes with its highest bits flipped, what that adds to it, and how u8 is read.
+ */
 #define FLIPPED QMDI_S8
 #define U8_IS_READ_AS QMDI_S7
 #define MOVE 128

@@ -13,9 +13,9 @@ static void add_row(const qmdi_kernel_call *call, size_t image, size_t y) {
 	const qmdi_kernel_shape *shape = call->shape;
 	const float scale_out = shape->float_output ? 1.0f : shape->scale_out;
 	const float factor_a = shape->scale_a / scale_out, factor_b = shape->scale_b / scale_out;
-	const uint8_t *a = qmdi_ref_pixel(&call->inputs[0], image, (ptrdiff_t)y, 0, shape->in_c);
-	const uint8_t *b = qmdi_ref_pixel(&call->inputs[1], image, (ptrdiff_t)y, 0, shape->in_c);
-	uint8_t *output = qmdi_ref_pixel(&call->output, image, (ptrdiff_t)y, 0, 0);
+	const uint8_t *a = qmdi_pixel(&call->inputs[0], image, (ptrdiff_t)y, 0, shape->in_c);
+	const uint8_t *b = qmdi_pixel(&call->inputs[1], image, (ptrdiff_t)y, 0, shape->in_c);
+	uint8_t *output = qmdi_pixel(&call->output, image, (ptrdiff_t)y, 0, 0);
 	for (size_t i = 0; i < (size_t)shape->out_w * shape->out_c; ++i) {
 		const float scaled_a = (float)qmdi_ref_number(a + i, shape->operand) * factor_a;
 		const float scaled_b = (float)qmdi_ref_number(b + i, shape->operand) * factor_b;
@@ -29,16 +29,4 @@ static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks)
 	}
 }
 
-const qmdi_kernel qmdi_add_x8_ref = {
-	.name = "add_x8_ref",
-	.op = QMDI_OP_ADD,
-	.device = "cpu",
-	.isa = QMDI_ISA_REF,
-	.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,
-	.granularity = QMDI_PER_TENSOR,
-	.supports = qmdi_any_shape,
-	.packed_size = qmdi_nothing_packed,
-	.pack = qmdi_pack_nothing,
-	.n_tasks = qmdi_ref_row_tasks,
-	.run = run,
-};
+QMDI_WEIGHTLESS_ROW(add_x8_ref, QMDI_OP_ADD, QMDI_ISA_REF, 0);

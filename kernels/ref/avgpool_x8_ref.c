@@ -15,8 +15,8 @@ static float mean_of_window(const qmdi_kernel_call *call, size_t image, size_t y
 	float sum = 0;
 	for (size_t i = 0; i < shape->kernel_h; ++i) {
 		for (size_t j = 0; j < shape->kernel_w; ++j) {
-			const uint8_t *pixel = qmdi_ref_pixel(&call->inputs[0], image, (ptrdiff_t)(y * shape->stride_h + i),
-												  (ptrdiff_t)(x * shape->stride_w + j), shape->in_c);
+			const uint8_t *pixel = qmdi_pixel(&call->inputs[0], image, (ptrdiff_t)(y * shape->stride_h + i),
+											  (ptrdiff_t)(x * shape->stride_w + j), shape->in_c);
 			sum += shape->scale_a * (float)qmdi_ref_number(pixel + channel, shape->operand);
 		}
 	}
@@ -28,8 +28,7 @@ static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks)
 	for (size_t task = first_task; task < first_task + n_tasks; ++task) {
 		const size_t image = task / shape->out_h, y = task % shape->out_h;
 		for (size_t x = 0; x < shape->out_w; ++x) {
-			uint8_t *output =
-				qmdi_ref_pixel(&call->output, image, (ptrdiff_t)y, (ptrdiff_t)x, qmdi_ref_output_bytes(shape));
+			uint8_t *output = qmdi_pixel(&call->output, image, (ptrdiff_t)y, (ptrdiff_t)x, qmdi_output_bytes(shape));
 			for (size_t channel = 0; channel < shape->out_c; ++channel) {
 				const float mean = mean_of_window(call, image, y, x, channel);
 				qmdi_ref_write(shape, output, channel, shape->float_output ? mean : mean / shape->scale_out);
@@ -38,16 +37,4 @@ static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks)
 	}
 }
 
-const qmdi_kernel qmdi_avgpool_x8_ref = {
-	.name = "avgpool_x8_ref",
-	.op = QMDI_OP_AVGPOOL,
-	.device = "cpu",
-	.isa = QMDI_ISA_REF,
-	.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,
-	.granularity = QMDI_PER_TENSOR,
-	.supports = qmdi_any_shape,
-	.packed_size = qmdi_nothing_packed,
-	.pack = qmdi_pack_nothing,
-	.n_tasks = qmdi_ref_row_tasks,
-	.run = run,
-};
+QMDI_WEIGHTLESS_ROW(avgpool_x8_ref, QMDI_OP_AVGPOOL, QMDI_ISA_REF, 0);

@@ -53,8 +53,8 @@ static int32_t convolve(const qmdi_kernel_call *call, size_t image, size_t y, si
 	int32_t sum = 0;
 	for (size_t i = 0; i < shape->kernel_h; ++i) {
 		const uint8_t *window =
-			qmdi_ref_pixel(&call->inputs[0], image, (ptrdiff_t)(y * shape->stride_h + i) - shape->pad_top,
-						   (ptrdiff_t)(x * shape->stride_w) - shape->pad_left, shape->in_c);
+			qmdi_pixel(&call->inputs[0], image, (ptrdiff_t)(y * shape->stride_h + i) - shape->pad_top,
+					   (ptrdiff_t)(x * shape->stride_w) - shape->pad_left, shape->in_c);
 		const int8_t *row = weights + i * row_bytes(shape);
 		sum += shape->operand == QMDI_U8 ? dot_u8(window, row, row_bytes(shape))
 										 : dot_s8((const int8_t *)window, row, row_bytes(shape));
@@ -68,7 +68,7 @@ static void write_channel(const qmdi_kernel_call *call, size_t image, size_t y, 
 	const float *multipliers = (const float *)(bias + shape->out_c);
 	const int8_t *weights = (const int8_t *)(multipliers + shape->out_c);
 	weights += channel * shape->kernel_h * row_bytes(shape);
-	uint8_t *output = qmdi_ref_pixel(&call->output, image, (ptrdiff_t)y, (ptrdiff_t)x, qmdi_ref_output_bytes(shape));
+	uint8_t *output = qmdi_pixel(&call->output, image, (ptrdiff_t)y, (ptrdiff_t)x, qmdi_output_bytes(shape));
 	if (shape->float_output) {
 		const int32_t sum = bias[channel] + convolve(call, image, y, x, weights);
 		((float *)output)[channel] = (float)sum * multipliers[channel];
@@ -84,6 +84,10 @@ static void write_channel(const qmdi_kernel_call *call, size_t image, size_t y, 
 	((int8_t *)output)[channel] = largest;
 }
 
+static size_t n_tasks(const qmdi_kernel_shape *shape, size_t n_images) {
+	return qmdi_row_tasks(shape, n_images);
+}
+
 static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks) {
 	const qmdi_kernel_shape *shape = call->shape;
 	for (size_t task = first_task; task < first_task + n_tasks; ++task) {
@@ -95,16 +99,4 @@ static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks)
 	}
 }
 
-const qmdi_kernel qmdi_conv_x8s8_ref = {
-	.name = "conv_x8s8_ref",
-	.op = QMDI_OP_CONV2D,
-	.device = "cpu",
-	.isa = QMDI_ISA_REF,
-	.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,
-	.granularity = QMDI_PER_CHANNEL,
-	.supports = qmdi_any_shape,
-	.packed_size = packed_size,
-	.pack = pack,
-	.n_tasks = qmdi_ref_row_tasks,
-	.run = run,
-};
+QMDI_WEIGHTED_ROW(conv_x8s8_ref, QMDI_OP_CONV2D, QMDI_ISA_REF, 0);

@@ -38,27 +38,15 @@ static void run(const qmdi_kernel_call *call, size_t first_task, size_t n_tasks)
 	const int8_t *weights = (const int8_t *)(multipliers + shape->out_c);
 	for (size_t channel = first_task; channel < first_task + n_tasks; ++channel) {
 		for (size_t image = 0; image < call->n_images; ++image) {
-			const uint8_t *input = qmdi_ref_pixel(&call->inputs[0], image, 0, 0, shape->in_c);
+			const uint8_t *input = qmdi_pixel(&call->inputs[0], image, 0, 0, shape->in_c);
 			int32_t sum = bias[channel];
 			for (size_t k = 0; k < shape->in_c; ++k) {
 				sum += qmdi_ref_number(input + k, shape->operand) * weights[channel * shape->in_c + k];
 			}
-			qmdi_ref_write(shape, qmdi_ref_pixel(&call->output, image, 0, 0, 0), channel,
+			qmdi_ref_write(shape, qmdi_pixel(&call->output, image, 0, 0, 0), channel,
 						   (float)sum * multipliers[channel]);
 		}
 	}
 }
 
-const qmdi_kernel qmdi_dense_x8s8_ref = {
-	.name = "dense_x8s8_ref",
-	.op = QMDI_OP_DENSE,
-	.device = "cpu",
-	.isa = QMDI_ISA_REF,
-	.operands = QMDI_U8 | QMDI_S8 | QMDI_S7,
-	.granularity = QMDI_PER_CHANNEL,
-	.supports = qmdi_any_shape,
-	.packed_size = packed_size,
-	.pack = pack,
-	.n_tasks = n_tasks,
-	.run = run,
-};
+QMDI_WEIGHTED_ROW(dense_x8s8_ref, QMDI_OP_DENSE, QMDI_ISA_REF, 0);

@@ -1,10 +1,10 @@
-/* What the reference kernels share: reading an input, rounding an output, and where a pixel lies. */
+/* What the reference kernels share: reading an input and rounding an output. */
 #ifndef QMD_KERNELS_REFERENCE_H
 #define QMD_KERNELS_REFERENCE_H
 
 #include <math.h>
 
-#include "kernel.h"
+#include "../view.h"
 
 /* A number of a tensor of one byte an element. */
 static inline int32_t qmdi_ref_number(const uint8_t *byte, qmdi_operand operand) {
@@ -29,23 +29,6 @@ static inline void qmdi_ref_write(const qmdi_kernel_shape *shape, uint8_t *pixel
 	} else {
 		((int8_t *)pixel)[channel] = qmdi_ref_round(value, shape->low);
 	}
-}
-
-/* First byte of a row of an image inside the halo, or above and left of it for negative rows and pixels. */
-static inline uint8_t *qmdi_ref_pixel(const qmdi_view *view, size_t image, ptrdiff_t row, ptrdiff_t pixel,
-									  size_t pixel_bytes) {
-	return (uint8_t *)view->data + image * view->image_stride + row * (ptrdiff_t)view->row_stride +
-		   pixel * (ptrdiff_t)pixel_bytes;
-}
-
-/* Bytes of one output pixel. */
-static inline size_t qmdi_ref_output_bytes(const qmdi_kernel_shape *shape) {
-	return (size_t)shape->out_c * (shape->float_output ? sizeof(float) : 1);
-}
-
-/* Tasks of a kernel that makes one output row at a time. */
-static inline size_t qmdi_ref_row_tasks(const qmdi_kernel_shape *shape, size_t n_images) {
-	return n_images * shape->out_h;
 }
 
 #endif
