@@ -168,6 +168,11 @@ MAKES_NONE(qmd_quantize, quantized, const qmd_model *model, qmd_dataset *dataset
 MAKES_NONE(qmd_quantize_images, quantized, const qmd_model *model, const void *images, qmd_type image_type,
            const uint32_t *labels, size_t n_images, const qmd_quantize_options *options, qmd_model **quantized)
 
+/* ---- onnx.h ---- */
+
+HAS_NO_DEFAULTS(qmd_onnx_export_options_init, qmd_onnx_export_options)
+FAILS(qmd_onnx_export, const qmd_model *model, const qmd_onnx_export_options *options, const char *path)
+
 /* ---- engine.h ---- */
 
 MAKES_NONE(qmd_engine_compile, engine, const qmd_model *quantized, const qmd_engine_options *options,

@@ -1,0 +1,60 @@
+/**
+ * @file onnx.h
+ * Models as ONNX files, for other runtimes.
+ */
+#ifndef QMD_ONNX_H
+#define QMD_ONNX_H
+
+#include <qmd/quantize.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+/** For whom a quantized model is written. A model in FP32 is written alike for all. */
+typedef enum qmd_onnx_target {
+	/** ONNX Runtime and OpenVINO: the integers of the engine, layer by layer; the input is the bytes of an image. */
+	QMD_ONNX_TARGET_DEFAULT = 1,
+	/** TensorRT: s8 only, biases in float, the layers that read a u8 image in float; the input is real numbers. */
+	QMD_ONNX_TARGET_TENSORRT = 2
+} qmd_onnx_target;
+
+/** Order of the extents of the input. */
+typedef enum qmd_onnx_layout {
+	QMD_ONNX_NCHW = 1, /**< [N][c][h][w], what ONNX computes in */
+	QMD_ONNX_NHWC = 2  /**< [N][h][w][c], what libqmd computes in; the file begins with a transposition */
+} qmd_onnx_layout;
+
+/** How a model is written. Initialize with qmd_onnx_export_options_init(). */
+typedef struct qmd_onnx_export_options {
+	uint32_t struct_size;
+	int32_t target;           /**< a qmd_onnx_target */
+	int32_t layout;           /**< a qmd_onnx_layout; default NCHW */
+	uint32_t opset;           /**< version of the operators, 13 (default) to 17 */
+	int32_t activations_type; /**< QMD_S8 (default), or QMD_U8 around a zero point of 128: the same integers, which some
+								 runtimes compute faster; not for TensorRT */
+} qmd_onnx_export_options;
+
+/** Fill in defaults. @since 0.1 */
+QMD_API void qmd_onnx_export_options_init(qmd_onnx_export_options *options);
+
+/**
+ * Write a model as an ONNX file; atomic. The same model gives the same bytes.
+ *
+ * A quantized model is written with QuantizeLinear and DequantizeLinear around its layers, one weight scale a channel;
+ * a model in FP32 as it is. The input is called "image", the outputs "logits" and, where the model ends in a softmax,
+ * "probabilities".
+ *
+ * @param options  NULL for the defaults
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE for an opset beyond 13 to 17; QMD_ERROR_STATE for a model without
+ *         layers; QMD_ERROR_UNSUPPORTED if activations are quantized to less than 8 bits, or if the file would exceed
+ *         the 2 GiB that the format can hold; QMD_ERROR_IO
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_onnx_export(const qmd_model *model, const qmd_onnx_export_options *options, const char *path);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
