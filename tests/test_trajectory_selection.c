@@ -261,7 +261,8 @@ START_TEST(knows_residues) {
 	size_t n = 0;
 	for (size_t i = 0; i < sizeof proteins / sizeof *proteins + sizeof others / sizeof *others; i++) {
 		const size_t n_proteins = sizeof proteins / sizeof *proteins;
-		strcpy(atom.residue_name, i < n_proteins ? proteins[i] : others[i - n_proteins]);
+		snprintf(atom.residue_name, sizeof atom.residue_name, "%s",
+				 i < n_proteins ? proteins[i] : others[i - n_proteins]);
 		qmdt_ok(qmd_topology_create(&atom, 1, &topology));
 		qmdt_ok(qmd_topology_select(topology, "protein", &n, NULL));
 		ck_assert_msg(n == (i < n_proteins), "'%s'", atom.residue_name);

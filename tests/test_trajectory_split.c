@@ -46,7 +46,7 @@ static void get_roles(const qmd_dataset *dataset, qmd_split *split, role *roles)
 
 /* Roles as text: '.' unused, 't' train, 'T' test. */
 static void check_roles(const qmd_dataset *dataset, qmd_split *split, const char *expected) {
-	role roles[MAX_FRAMES];
+	role roles[MAX_FRAMES] = {UNUSED};
 	char text[MAX_FRAMES + 1] = {0};
 	get_roles(dataset, split, roles);
 	for (size_t i = 0; i < qmd_dataset_n_frames(dataset); i++)

@@ -26,7 +26,7 @@ static size_t split_words(char *line, char *words[N_WORDS + 1]) {
 static qmd_status copy_word(const char *path, size_t line, const char *word, char text[8]) {
 	if (strlen(word) > 7)
 		return fail_at(path, line, "a name of at most 7 characters", word);
-	strcpy(text, word);
+	memcpy(text, word, strlen(word) + 1);
 	return QMD_OK;
 }
 

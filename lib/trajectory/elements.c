@@ -79,5 +79,5 @@ void qmdi_guess_element(const char *name, const char *residue_name, int two_lett
 	if (!symbol)
 		symbol = qmdi_element_symbol(one);
 	if (symbol)
-		strcpy(element, symbol);
+		memcpy(element, symbol, strlen(symbol) + 1);
 }

@@ -72,7 +72,7 @@ static qmd_status get_bytes(netcdf_header *header, unsigned char *bytes, size_t 
 }
 
 static qmd_status get_number(netcdf_header *header, size_t size, uint64_t *number) {
-	unsigned char bytes[8];
+	unsigned char bytes[8] = {0};
 	QMDI_TRY(get_bytes(header, bytes, size));
 	*number = 0;
 	for (size_t i = 0; i < size; i++)
@@ -108,8 +108,8 @@ static qmd_status skip(netcdf_header *header, uint64_t size) {
 }
 
 static qmd_status check_name(netcdf_header *header) {
-	unsigned char name[MAX_NAME + 4];
-	uint64_t length;
+	unsigned char name[MAX_NAME + 4] = {0};
+	uint64_t length = 0;
 	QMDI_TRY(get_count(header, "length of a name", MAX_NAME, &length));
 	QMDI_TRY(get_bytes(header, name, (size_t)padded(length)));
 	if (length == 0)
@@ -122,7 +122,7 @@ static qmd_status check_name(netcdf_header *header) {
 
 static qmd_status get_type_size(netcdf_header *header, uint64_t *size) {
 	static const uint64_t sizes[] = {0, 1, 1, 2, 4, 4, 8, 1, 2, 4, 8, 8};
-	uint64_t type;
+	uint64_t type = 0;
 	QMDI_TRY(get_number(header, 4, &type));
 	const uint64_t last = header->version == 5 ? 11 : 6;
 	if (type < 1 || type > last)
@@ -134,7 +134,7 @@ static qmd_status get_type_size(netcdf_header *header, uint64_t *size) {
 
 /* Begin a list of at most `most` elements. */
 static qmd_status get_list(netcdf_header *header, uint64_t tag, uint64_t most, const char *what, uint64_t *count) {
-	uint64_t found;
+	uint64_t found = 0;
 	QMDI_TRY(get_number(header, 4, &found));
 	QMDI_TRY(get_count(header, what, most, count));
 	if (found != tag && (found != 0 || *count != 0))
@@ -146,7 +146,7 @@ static qmd_status get_list(netcdf_header *header, uint64_t tag, uint64_t most, c
 /* ---- The lists ---- */
 
 static qmd_status check_dimensions(netcdf_header *header) {
-	uint64_t n;
+	uint64_t n = 0;
 	size_t n_record_dimensions = 0;
 	QMDI_TRY(get_list(header, TAG_DIMENSION, MAX_DIMENSIONS, "list of dimensions", &n));
 	header->dimensions = qmdi_zeroed((size_t)n, sizeof *header->dimensions);
@@ -164,7 +164,7 @@ static qmd_status check_dimensions(netcdf_header *header) {
 }
 
 static qmd_status check_attributes(netcdf_header *header) {
-	uint64_t n_attributes, type_size, n;
+	uint64_t n_attributes = 0, type_size = 0, n = 0;
 	QMDI_TRY(get_list(header, TAG_ATTRIBUTE, MAX_ATTRIBUTES, "list of attributes", &n_attributes));
 	for (uint64_t i = 0; i < n_attributes; i++) {
 		QMDI_TRY(check_name(header));
@@ -177,11 +177,11 @@ static qmd_status check_attributes(netcdf_header *header) {
 }
 
 static qmd_status check_variable(netcdf_header *header, data_extent *extent) {
-	uint64_t rank, type_size, stored_size, n_elements = 1;
+	uint64_t rank = 0, type_size = 0, stored_size = 0, n_elements = 1;
 	QMDI_TRY(check_name(header));
 	QMDI_TRY(get_count(header, "rank of a variable", MAX_DIMENSIONS, &rank));
 	for (uint64_t i = 0; i < rank; i++) {
-		uint64_t dimension;
+		uint64_t dimension = 0;
 		QMDI_TRY(get_count(header, "dimension of a variable", count_max(header), &dimension));
 		if (dimension >= header->n_dimensions)
 			return fail_at(header, "a variable has dimension %llu, but there are %zu", (unsigned long long)dimension,
@@ -205,7 +205,7 @@ static qmd_status check_variable(netcdf_header *header, data_extent *extent) {
 }
 
 static qmd_status check_variables(netcdf_header *header) {
-	uint64_t n;
+	uint64_t n = 0;
 	QMDI_TRY(get_list(header, TAG_VARIABLE, MAX_VARIABLES, "list of variables", &n));
 	header->extents = qmdi_zeroed((size_t)n, sizeof *header->extents);
 	if (!header->extents)
@@ -237,7 +237,7 @@ static qmd_status get_record_size(const netcdf_header *header, uint64_t *record_
 }
 
 static qmd_status check_extents(const netcdf_header *header) {
-	uint64_t record_size;
+	uint64_t record_size = 0;
 	QMDI_TRY(get_record_size(header, &record_size));
 	for (size_t i = 0; i < header->n_variables; i++) {
 		const data_extent *extent = &header->extents[i];

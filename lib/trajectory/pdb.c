@@ -116,7 +116,7 @@ static void get_element(const pdb_reader *reader, qmd_atom *atom) {
 	get_field(reader, 77, 78, field);
 	const char *symbol = qmdi_element_symbol(field);
 	if (symbol)
-		strcpy(atom->element, symbol);
+		memcpy(atom->element, symbol, strlen(symbol) + 1);
 	else
 		qmdi_guess_element(atom->name, atom->residue_name, isalpha((unsigned char)column(reader, 13)), atom->element);
 }

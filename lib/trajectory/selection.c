@@ -397,7 +397,7 @@ static int predicate_holds(const program_step *step, const listed_value *values,
 }
 
 int qmdi_selection_matches(const qmdi_selection *selection, const qmd_atom *atom, size_t index) {
-	int stack[STACK_SIZE];
+	unsigned char stack[STACK_SIZE] = {0};
 	size_t depth = 0;
 	for (size_t i = 0; i < selection->n_steps; i++) {
 		const program_step *step = &selection->steps[i];
@@ -408,7 +408,7 @@ int qmdi_selection_matches(const qmdi_selection *selection, const qmd_atom *atom
 			stack[depth - 1] =
 				step->operation == OP_AND ? stack[depth - 1] && stack[depth] : stack[depth - 1] || stack[depth];
 		} else {
-			stack[depth++] = predicate_holds(step, selection->values + step->first_value, atom, index);
+			stack[depth++] = predicate_holds(step, selection->values + step->first_value, atom, index) != 0;
 		}
 	}
 	return stack[0];

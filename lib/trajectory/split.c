@@ -17,15 +17,11 @@ struct qmd_split {
 
 /* ---- From roles to a split ---- */
 
-static qmd_status new_roles(const qmd_dataset *dataset, uint8_t **roles) {
-	*roles = NULL;
-	if (dataset->n_frames == 0)
-		return qmdi_fail(QMD_ERROR_STATE, "the data set has no frames to split");
-	*roles = qmdi_array(dataset->n_frames, 1);
-	if (!*roles)
-		return QMD_ERROR_MEMORY;
-	memset(*roles, TRAIN, dataset->n_frames);
-	return QMD_OK;
+static uint8_t *new_roles(const qmd_dataset *dataset) {
+	uint8_t *roles = qmdi_array(dataset->n_frames, 1);
+	if (roles)
+		memset(roles, TRAIN, dataset->n_frames);
+	return roles;
 }
 
 static size_t state_frames(const qmdi_state *state) {
@@ -45,6 +41,8 @@ static size_t count_role(const uint8_t *roles, size_t n, role wanted) {
 /* Every state keeps a training frame; a test frame exists unless none is wanted. */
 static qmd_status check_roles(const qmd_dataset *dataset, const uint8_t *roles, int wants_test) {
 	const uint8_t *of_state = roles;
+	if (dataset->n_frames == 0)
+		return qmdi_fail(QMD_ERROR_STATE, "the data set has no frames to split");
 	for (size_t i = 0; i < dataset->n_states; i++) {
 		const size_t n = state_frames(&dataset->states[i]);
 		if (count_role(of_state, n, TRAIN) == 0)
@@ -108,8 +106,9 @@ qmd_status qmd_split_by_replica(const qmd_dataset *dataset, size_t fold, qmd_spl
 	QMDI_REQUIRE(split);
 	*split = NULL;
 	QMDI_REQUIRE(dataset);
-	uint8_t *roles;
-	QMDI_TRY(new_roles(dataset, &roles));
+	uint8_t *roles = new_roles(dataset);
+	if (!roles)
+		return QMD_ERROR_MEMORY;
 	size_t first = 0;
 	for (size_t i = 0; i < dataset->n_states; i++) {
 		const qmdi_state *state = &dataset->states[i];
@@ -138,8 +137,9 @@ qmd_status qmd_split_by_block(const qmd_dataset *dataset, size_t n_folds, size_t
 	*split = NULL;
 	QMDI_REQUIRE(dataset);
 	QMDI_TRY(check_fold("qmd_split_by_block", n_folds, fold));
-	uint8_t *roles;
-	QMDI_TRY(new_roles(dataset, &roles));
+	uint8_t *roles = new_roles(dataset);
+	if (!roles)
+		return QMD_ERROR_MEMORY;
 	uint8_t *of_replica = roles;
 	for (size_t i = 0; i < dataset->n_states; i++) {
 		const qmdi_state *state = &dataset->states[i];
@@ -173,8 +173,9 @@ qmd_status qmd_split_icnnmd(const qmd_dataset *dataset, size_t n_folds, size_t f
 	*split = NULL;
 	QMDI_REQUIRE(dataset);
 	QMDI_TRY(check_fold("qmd_split_icnnmd", n_folds, fold));
-	uint8_t *roles;
-	QMDI_TRY(new_roles(dataset, &roles));
+	uint8_t *roles = new_roles(dataset);
+	if (!roles)
+		return QMD_ERROR_MEMORY;
 	uint32_t *order = qmdi_array(dataset->n_frames, sizeof *order);
 	if (!order) {
 		qmdi_release(roles);
@@ -196,8 +197,9 @@ qmd_status qmd_split_all(const qmd_dataset *dataset, qmd_split **split) {
 	QMDI_REQUIRE(split);
 	*split = NULL;
 	QMDI_REQUIRE(dataset);
-	uint8_t *roles;
-	QMDI_TRY(new_roles(dataset, &roles));
+	uint8_t *roles = new_roles(dataset);
+	if (!roles)
+		return QMD_ERROR_MEMORY;
 	return make_split(dataset, roles, 0, split);
 }
 
