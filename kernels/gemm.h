@@ -58,7 +58,11 @@ size_t qmdi_gemm_n_tasks(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape, 
 void qmdi_gemm_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks);
 
 /* Loops over a tile are unrolled whole. */
+#ifdef __clang__
+#define UNROLL _Pragma("clang loop unroll(full)")
+#else
 #define UNROLL _Pragma("GCC unroll 32")
+#endif
 #define INLINE static inline __attribute__((always_inline))
 
 /* The row of the table for a micro-kernel: what stands in a kernel's file after its `static const qmdi_gemm gemm`. */
