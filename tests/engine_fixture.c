@@ -301,26 +301,34 @@ static void reference_pass_on(size_t n, const values *in, values *out, int is_re
 	}
 }
 
+/* A layer's arrays, which are there. */
+static values *at(values *all, size_t layer) {
+	if (!all[layer].q || !all[layer].real)
+		abort();
+	return &all[layer];
+}
+
 static void reference_layer(const qmd_model *model, size_t index, values *all) {
 	const qmdi_layer *layer = &model->layers[index];
 	const int32_t *inputs = layer->definition.inputs;
-	const values *in = &all[inputs[0]];
+	const values *in = at(all, (size_t)inputs[0]);
+	values *out = at(all, index);
 	const size_t n = n_elements(layer->output);
 	switch (layer->definition.kind) {
 	case QMD_LAYER_CONV2D:
 	case QMD_LAYER_DENSE:
-		reference_linear(layer, in, &all[index]);
+		reference_linear(layer, in, out);
 		break;
 	case QMD_LAYER_MAXPOOL:
 	case QMD_LAYER_AVGPOOL:
 	case QMD_LAYER_GLOBAL_AVGPOOL:
-		reference_pool(layer, in, &all[index]);
+		reference_pool(layer, in, out);
 		break;
 	case QMD_LAYER_ADD:
-		reference_sum(n, in, &all[inputs[1]], &all[index]);
+		reference_sum(n, in, at(all, (size_t)inputs[1]), out);
 		break;
 	default:
-		reference_pass_on(n, in, &all[index], layer->definition.kind == QMD_LAYER_RELU);
+		reference_pass_on(n, in, out, layer->definition.kind == QMD_LAYER_RELU);
 	}
 }
 
@@ -341,7 +349,7 @@ static values *new_values(const qmd_model *model, const unsigned char *image) {
 	}
 	all[0].scale = qmdi_image_scale(model->image_type);
 	for (size_t i = 0; i < qmdt_image_size(model); i++)
-		all[0].q[i] = model->image_type == QMD_U8 ? image[i] : (int8_t)image[i];
+		at(all, 0)->q[i] = model->image_type == QMD_U8 ? image[i] : (int8_t)image[i];
 	return all;
 }
 
@@ -370,7 +378,7 @@ float *qmdt_reference_logits(const qmd_model *model, const unsigned char *images
 		all[last].scale = 0;
 		for (size_t layer = 1; layer <= last; layer++)
 			reference_layer(model, layer, all);
-		memcpy(logits + i * n_logits, all[last].real, n_logits * sizeof *logits);
+		memcpy(logits + i * n_logits, at(all, last)->real, n_logits * sizeof *logits);
 		free_values(model, all);
 	}
 	return logits;
@@ -425,7 +433,7 @@ void qmdt_quantize_by_hand(qmd_model *model, qmd_type image_type, const unsigned
 		qmdi_layer *layer = &model->layers[i];
 		if (has_own_scale(layer->definition.kind)) {
 			reference_layer(model, i, all);
-			layer->activation_scale = observed_scale(model, i, &all[i]);
+			layer->activation_scale = observed_scale(model, i, at(all, i));
 		} else {
 			layer->activation_scale = model->layers[layer->definition.inputs[0]].activation_scale;
 		}
