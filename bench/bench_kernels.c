@@ -17,12 +17,12 @@
 
 #define REPETITIONS 7
 
-typedef struct layer {
+typedef struct bench_case {
 	const char *name;
 	qmdi_kernel_shape shape;
-} layer;
+} bench_case;
 
-static const layer layers[] = {
+static const bench_case cases[] = {
 	{"conv 5x5x3-32 pool u8",
 	 {QMDI_OP_CONV2D, QMDI_U8, 68, 68, 3, 33, 33, 32, 5, 5, 1, 1, 1, 1, 1, 1, 2, 0, 0, 0, 0, 0}},
 	{"conv 5x5x3-32 pool s8",
@@ -102,8 +102,8 @@ static double time_run(const qmdi_kernel *kernel, const qmdi_kernel_call *call) 
 	return least;
 }
 
-static void bench_layer(const qmdi_kernel *kernel, const layer *layer, size_t n_images, double peak) {
-	const qmdi_kernel_shape *shape = &layer->shape;
+static void run_case(const qmdi_kernel *kernel, const bench_case *test, size_t n_images, double peak) {
+	const qmdi_kernel_shape *shape = &test->shape;
 	const int has_weights = shape->op == QMDI_OP_CONV2D || shape->op == QMDI_OP_DENSE;
 	void *input, *output, *packed = has_weights ? packed_weights(kernel, shape) : NULL;
 	qmdi_kernel_call call = {.shape = shape, .packed = packed, .n_images = n_images};
@@ -112,7 +112,7 @@ static void bench_layer(const qmdi_kernel *kernel, const layer *layer, size_t n_
 	const double time = time_run(kernel, &call);
 	const double macs = (double)n_images * shape->out_h * shape->out_w * shape->pool * shape->pool * shape->out_c *
 						shape->kernel_h * shape->kernel_w * shape->in_c;
-	printf("%-25s %-22s %5zu %10.1f", kernel->name, layer->name, n_images, time * 1e6);
+	printf("%-25s %-22s %5zu %10.1f", kernel->name, test->name, n_images, time * 1e6);
 	if (has_weights) {
 		printf(" %9.1f", macs / time * 1e-9);
 	}
@@ -135,11 +135,11 @@ int main(int argc, char **argv) {
 	size_t n_rows;
 	const qmdi_kernel *const *rows = qmdi_kernels(&n_rows);
 	for (size_t row = 0; row < n_rows; ++row) {
-		for (size_t i = 0; i < sizeof layers / sizeof layers[0]; ++i) {
+		for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
 			if ((argc < 2 || strstr(rows[row]->name, argv[1]) != NULL) && qmdi_kernel_runs_here(rows[row]) &&
-				qmdi_kernel_supports(rows[row], &layers[i].shape)) {
-				bench_layer(rows[row], &layers[i], 1, peaks[rows[row]->isa]);
-				bench_layer(rows[row], &layers[i], 32, peaks[rows[row]->isa]);
+				qmdi_kernel_supports(rows[row], &cases[i].shape)) {
+				run_case(rows[row], &cases[i], 1, peaks[rows[row]->isa]);
+				run_case(rows[row], &cases[i], 32, peaks[rows[row]->isa]);
 			}
 		}
 	}

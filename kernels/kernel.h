@@ -50,8 +50,7 @@ typedef enum qmdi_granularity { QMDI_PER_TENSOR = 1, QMDI_PER_CHANNEL = 2 } qmdi
 /*
  * One step of a plan, computed as docs/numerics.md says; a float_output of avgpool is the mean of the real numbers, of
  * add their sum. A maxpool passes numbers on as they are: its output is of the input's operand. Where both inputs of an
- * add differ, S7 may be called S8. Output extents are those that run() writes: after the fused
- * pool.
+ * add differ, S7 may be called S8. Output extents are those that run() writes: after the fused pool.
  */
 typedef struct qmdi_kernel_shape {
 	qmdi_op op;
@@ -62,10 +61,8 @@ typedef struct qmdi_kernel_shape {
 	uint32_t pad_top, pad_left, pad_bottom, pad_right; /* conv2d: the input's halo is at least so wide */
 	uint32_t pool; /* dense: 1; conv2d: 1, or 2 for a fused 2x2 maxpool (odd rows and columns at the end are dropped) */
 	int32_t low;   /* clamp of the requantized output: [low, 127]; 0 (ReLU) or -128 */
-	int32_t
-		float_output; /* conv2d and dense: 1 writes float32(acc) * multiplier, no clamp, pool 1; also avgpool and add */
-	float scale_a, scale_b, scale_out; /* avgpool: of input (a) and output; add: of both inputs and output; those that
-										  are used are between 2^-60 and 2^60 */
+	int32_t float_output; /* 1 writes floats: conv2d (pool 1) and dense float32(acc) * multiplier, no clamp */
+	float scale_a, scale_b, scale_out; /* avgpool: input a and output; add: both inputs and output; 2^-60 to 2^60 */
 } qmdi_kernel_shape;
 
 /* Weights as every machine stores them. */
