@@ -120,6 +120,22 @@ static int finish(study *s) {
 	return code;
 }
 
+/* What fold 1 would fail on is said before an earlier study in the folder is cleared. */
+static int check_first_fold(const study *s) {
+	qmd_split *split = NULL;
+	qmd_pixels *pixels = NULL;
+	qmd_model *model = NULL;
+	int code = data_split(&s->plan, s->dataset, 1, &split);
+	if (code == PROGRAM_OK)
+		code = pipeline_fit_pixels(s->arguments, s->dataset, split, &pixels);
+	if (code == PROGRAM_OK)
+		code = pipeline_create_model(s->arguments, s->dataset, pixels, &model);
+	qmd_model_free(model);
+	qmd_pixels_free(pixels);
+	qmd_split_free(split);
+	return code;
+}
+
 static int run_study(study *s) {
 	if (!s->folder)
 		return fail_usage("where to write is missing: give -o DIR");
@@ -135,6 +151,7 @@ static int run_study(study *s) {
 		printf("%s pixels, split by %s, %zu folds\n", pixels_name(s->arguments->pixels_kind), split_name(s->plan.kind),
 			   s->plan.n_folds);
 	}
+	TRY(check_first_fold(s));
 	s->identity = study_identity(s->arguments, &s->plan);
 	TRY(study_prepare_folder(s));
 	progress_catch_interrupt();

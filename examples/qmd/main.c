@@ -4,23 +4,27 @@
 
 #include "commands.h"
 
-static const program_command *const commands[] = {&command_study, &command_inspect, &command_train,  &command_quantize,
-												  &command_run,   &command_pixels,  &command_explain};
-#define N_COMMANDS (sizeof commands / sizeof *commands)
+#define WARNING_SIZE 512
+
+static const program_command *const commands[] = {&command_study, &command_inspect, &command_train,   &command_quantize,
+												  &command_run,   &command_pixels,  &command_explain, NULL};
 
 static void print_help(void) {
 	printf(
 		"Usage: qmd COMMAND [option...]\n\nNeural networks on every time-step of a molecular dynamics simulation, in "
 		"integers.\n\nCommands:\n");
-	for (size_t i = 0; i < N_COMMANDS; i++)
+	for (size_t i = 0; commands[i]; i++)
 		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
 	printf("\n'qmd COMMAND --help' lists a command's options, 'qmd --version' the version.\n");
 }
 
+/* Warnings, each once: folds repeat them. */
 static void print_log(void *user, qmd_log_level level, const char *line) {
-	(void)user;
-	if (level >= QMD_LOG_WARNING)
-		fprintf(stderr, "qmd: warning: %s\n", line);
+	char *last = user;
+	if (level < QMD_LOG_WARNING || strncmp(last, line, WARNING_SIZE - 1) == 0)
+		return;
+	snprintf(last, WARNING_SIZE, "%s", line);
+	fprintf(stderr, "qmd: warning: %s\n", line);
 }
 
 static int run(const program_command *command, int argc, char **argv) {
@@ -38,7 +42,8 @@ static int run(const program_command *command, int argc, char **argv) {
 }
 
 int main(int argc, char **argv) {
-	qmd_set_log(print_log, NULL);
+	static char last_warning[WARNING_SIZE];
+	qmd_set_log(print_log, last_warning);
 	if (argc < 2)
 		return fail_usage("a command is missing");
 	if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0) {
@@ -49,7 +54,7 @@ int main(int argc, char **argv) {
 		printf("qmd %s\n", qmd_version());
 		return PROGRAM_OK;
 	}
-	for (size_t i = 0; i < N_COMMANDS; i++)
+	for (size_t i = 0; commands[i]; i++)
 		if (strcmp(argv[1], commands[i]->name) == 0)
 			return run(commands[i], argc - 1, argv + 1);
 	return fail_usage("there is no command '%s'", argv[1]);

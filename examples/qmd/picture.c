@@ -4,6 +4,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "files.h"
+
 #define GAP 16 /* white pixels around and between images */
 
 static void paint(unsigned char *canvas, size_t width, size_t left, const unsigned char *image, size_t side,
@@ -30,7 +32,17 @@ int picture_write(const char *path, const unsigned char *images, size_t n, size_
 	png.width = (png_uint_32)width;
 	png.height = (png_uint_32)height;
 	png.format = PNG_FORMAT_RGB;
-	const int is_written = png_image_write_to_file(&png, path, 0, canvas, 0, NULL);
+	png_alloc_size_t size = 0;
+	unsigned char *file = NULL;
+	int is_made = png_image_write_to_memory(&png, NULL, &size, 0, canvas, 0, NULL); /* asks for the size */
+	if (is_made && (file = malloc(size)) != NULL)
+		is_made = png_image_write_to_memory(&png, file, &size, 0, canvas, 0, NULL);
 	free(canvas);
-	return is_written ? PROGRAM_OK : fail("%s: cannot be written: %s", path, png.message);
+	int code;
+	if (!is_made)
+		code = fail("%s: cannot be made: %s", path, png.message);
+	else
+		code = file ? files_write(path, file, size) : fail_memory();
+	free(file);
+	return code;
 }

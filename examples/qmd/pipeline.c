@@ -21,12 +21,18 @@ int pipeline_fit_pixels(const program_arguments *arguments, qmd_dataset *dataset
 	return PROGRAM_OK;
 }
 
-int pipeline_train(const program_arguments *arguments, qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels,
-				   const char *checkpoint, progress_bar *bar, qmd_model **model) {
+int pipeline_create_model(const program_arguments *arguments, const qmd_dataset *dataset, const qmd_pixels *pixels,
+						  qmd_model **model) {
 	const uint32_t side = (uint32_t)qmd_pixels_side(pixels);
 	const qmd_shape input = {side, side, 3};
 	const uint32_t n_classes = (uint32_t)qmd_dataset_n_states(dataset);
 	TRY_QMD(qmd_model_create_preset("icnnmd", input, n_classes, arguments->seed, model));
+	return PROGRAM_OK;
+}
+
+int pipeline_train(const program_arguments *arguments, qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels,
+				   const char *checkpoint, progress_bar *bar, qmd_model **model) {
+	TRY(pipeline_create_model(arguments, dataset, pixels, model));
 	qmd_train_options options;
 	qmd_train_options_init(&options);
 	options.learning_rate = arguments->learning_rate;

@@ -14,7 +14,11 @@ typedef struct classifier_quality {
 int pipeline_fit_pixels(const program_arguments *arguments, qmd_dataset *dataset, const qmd_split *split,
 						qmd_pixels **pixels);
 
-/* A new "icnnmd" network, trained; `checkpoint` may be NULL. */
+/* A new "icnnmd" network for the images and the states. */
+int pipeline_create_model(const program_arguments *arguments, const qmd_dataset *dataset, const qmd_pixels *pixels,
+						  qmd_model **model);
+
+/* The same, trained; `checkpoint` may be NULL. */
 int pipeline_train(const program_arguments *arguments, qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels,
 				   const char *checkpoint, progress_bar *bar, qmd_model **model);
 

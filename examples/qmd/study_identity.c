@@ -81,18 +81,29 @@ static int remove_named(const char *folder, const char *name) {
 	return code;
 }
 
-/* Results of an earlier study must not be taken for this one's. */
+static int remove_fold(const char *folder, size_t number, int *was_there) {
+	static const char *const suffixes[] = {"qmd", "qme", "json", "checkpoint"};
+	*was_there = 0;
+	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
+		char *path = files_path(folder, "fold-%zu.%s", number, suffixes[i]);
+		if (!path)
+			return fail_memory();
+		*was_there |= files_exists(path);
+		const int code = files_remove(path);
+		free(path);
+		TRY(code);
+	}
+	return PROGRAM_OK;
+}
+
+/* Results of an earlier study, which may have had more folds, must not be taken for this one's. */
 static int clear_folder(const study *s) {
 	static const char *const names[] = {"report.json", "residues.csv", "residues.svg", "frames.png"};
-	static const char *const suffixes[] = {"qmd", "qme", "json", "checkpoint"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		TRY(remove_named(s->folder, names[i]));
-	for (size_t k = 1; k <= s->plan.n_folds; k++)
-		for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-			char name[64];
-			snprintf(name, sizeof name, "fold-%zu.%s", k, suffixes[i]);
-			TRY(remove_named(s->folder, name));
-		}
+	int was_there = 1;
+	for (size_t k = 1; was_there || k <= s->plan.n_folds; k++)
+		TRY(remove_fold(s->folder, k, &was_there));
 	return PROGRAM_OK;
 }
 

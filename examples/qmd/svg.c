@@ -21,7 +21,7 @@ static const char *const ink = "#333333";
 static const char *const grid_color = "#e4e4e4";
 
 typedef struct profile_axes {
-	double low, high, step; /* of scores: the axis and its ticks */
+	double low, high, step; /* of scores: the axis, and from tick to tick */
 	double residue_width;
 	size_t n;
 } profile_axes;
@@ -53,7 +53,7 @@ static profile_axes fit_axes(const profile_residue *residues, size_t n) {
 	if (!(high - low > 1e-30))
 		high = low + 1;
 	const double step = nice_step(high - low, 5);
-	return (profile_axes){.low = floor(low / step) * step,
+	return (profile_axes){.low = low - 0.02 * (high - low),
 						  .high = ceil(high / step) * step,
 						  .step = step,
 						  .residue_width = (WIDTH - LEFT - RIGHT) / (double)n,
@@ -79,13 +79,11 @@ static void put_escaped(FILE *svg, const char *text) {
 }
 
 static void draw_scores_axis(FILE *svg, const profile_axes *axes) {
-	const int n_steps = (int)lround((axes->high - axes->low) / axes->step);
-	for (int i = 0; i <= n_steps; i++) {
-		const double score = axes->low + i * axes->step, y = place_y(axes, score);
+	for (long tick = (long)ceil(axes->low / axes->step); (double)tick * axes->step <= axes->high * (1 + 1e-9); tick++) {
+		const double score = (double)tick * axes->step, y = place_y(axes, score);
 		fprintf(svg, "<line x1='%.1f' y1='%.1f' x2='%.1f' y2='%.1f' stroke='%s'/>\n", LEFT, y, WIDTH - RIGHT, y,
-				fabs(score) < axes->step / 2 ? ink : grid_color);
-		fprintf(svg, "<text x='%.1f' y='%.1f' text-anchor='end'>%.4g</text>\n", LEFT - 8, y + 4,
-				fabs(score) < axes->step / 2 ? 0.0 : score);
+				tick == 0 ? ink : grid_color);
+		fprintf(svg, "<text x='%.1f' y='%.1f' text-anchor='end'>%.4g</text>\n", LEFT - 8, y + 4, score);
 	}
 	fprintf(svg,
 			"<text transform='translate(18 %.1f) rotate(-90)' text-anchor='middle'>fall of the logit margin</text>\n",
@@ -125,10 +123,12 @@ static void draw_bar(FILE *svg, const profile_axes *axes, const profile_residue 
 			place_y(axes, residue->score + residue->standard_error), ink);
 }
 
-static void draw_name(FILE *svg, const profile_axes *axes, const profile_residue *residue, size_t i) {
-	const double x = place_x(axes, (double)i + 0.5);
-	const double y = place_y(axes, residue->score + residue->standard_error) - 5;
-	fprintf(svg, "<text transform='translate(%.1f %.1f) rotate(-60)' font-size='10' fill='%s'>", x + 3, y, named_color);
+/* Names of neighbours make room for each other: `free_x` is where the last one ends. */
+static void draw_name(FILE *svg, const profile_axes *axes, const profile_residue *residue, size_t i, double *free_x) {
+	const double x = fmax(place_x(axes, (double)i + 0.5) + 3, *free_x);
+	const double y = place_y(axes, fmax(residue->score + residue->standard_error, 0)) - 5;
+	*free_x = x + 11;
+	fprintf(svg, "<text transform='translate(%.1f %.1f) rotate(-70)' font-size='10' fill='%s'>", x, y, named_color);
 	put_escaped(svg, residue->name);
 	fprintf(svg, "%d", residue->number);
 	if (residue->insertion_code) {
@@ -151,9 +151,10 @@ static void draw(FILE *svg, const profile_residue *residues, size_t n, const cha
 	draw_residues_axis(svg, &axes, residues);
 	for (size_t i = 0; i < n; i++)
 		draw_bar(svg, &axes, &residues[i], i);
+	double free_x = 0;
 	for (size_t i = 0; i < n; i++)
 		if (residues[i].rank <= N_NAMED)
-			draw_name(svg, &axes, &residues[i], i);
+			draw_name(svg, &axes, &residues[i], i, &free_x);
 	fprintf(svg, "</svg>\n");
 }
 

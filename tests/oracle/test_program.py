@@ -245,7 +245,7 @@ def test_resume_makes_only_what_is_missing(study, tmp_path):
         (["--seed", "2"], "seed was 1, now it is 2"),
         (["--epochs", "5"], "epochs was 4, now it is 5"),
         (["--superpose", "resid 1 to 20"], "superpose"),
-        (state("open"), "--state differs"),
+        (["--state", f"more={DATA / 'adk-open.pdb'},{DATA / 'adk-open-1.nc'}", "--split", "replica"], "--state differs"),
     ],
 )
 def test_resume_refuses_other_arguments(study, change, part):
@@ -271,12 +271,22 @@ def test_interrupt_and_resume(study, tmp_path):
     assert without_times(resumed) == without_times(report)
 
 
-def test_a_new_study_in_an_old_folder_starts_anew(study, tmp_path):
+def test_a_new_study_clears_an_old_one_only_if_it_can_begin(study, tmp_path):
     folder, _ = study
     copy = tmp_path / "copy"
     shutil.copytree(folder, copy)
-    assert_fails(qmd("study", *SMALL, "--range", "1e-9", "--superpose", "resid 1", "-o", copy), 1, "resid 1")
-    assert not list(copy.glob("fold-*")) and not (copy / "report.json").exists()
+    names = {path.name for path in copy.iterdir()}
+    assert_fails(qmd("study", *SMALL, "--superpose", "resid 300", "-o", copy), 1, "resid 300")
+    assert {path.name for path in copy.iterdir()} == names
+    succeed("study", *SMALL, *BRIEF, "--folds", 2, "-o", copy)
+    assert {path.name for path in copy.iterdir()} == {name for name in names if not name.startswith("fold-3")}
+
+
+def test_the_leaking_split_warns_once(tmp_path):
+    result = qmd("study", *SMALL, *BRIEF, "--split", "icnnmd", "--folds", 2, "-o", tmp_path, "--json")
+    assert result.returncode == 0
+    assert len(result.stderr.splitlines()) == 1 and result.stderr.startswith("qmd: warning: ")
+    assert len(json.loads(result.stdout)["folds"]) == 2
 
 
 # ---- Single steps ----
