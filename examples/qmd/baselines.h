@@ -23,7 +23,7 @@ int baselines_nearest_mean(const pixel_set *train, const pixel_set *test, size_t
  * LAPACK's Cholesky factorization; lambda is BASELINES_RIDGE times the mean of K's diagonal. Fitted on at most
  * BASELINES_MAX_RIDGE training images, evenly spread.
  */
-#define BASELINES_RIDGE 0.01
+#define BASELINES_RIDGE 1.0
 #define BASELINES_MAX_RIDGE 4096
 int baselines_ridge(const pixel_set *train, const pixel_set *test, size_t n_classes, double *train_scores,
 					double *test_scores);

@@ -151,9 +151,15 @@ static int run_study(study *s) {
 		printf("%s pixels, split by %s, %zu folds\n", pixels_name(s->arguments->pixels_kind), split_name(s->plan.kind),
 			   s->plan.n_folds);
 	}
-	TRY(check_first_fold(s));
 	s->identity = study_identity(s->arguments, &s->plan);
-	TRY(study_prepare_folder(s));
+	if (!s->identity)
+		return report_fail();
+	int is_resumed;
+	TRY(study_check_resume(s, &is_resumed));
+	if (!is_resumed) {
+		TRY(check_first_fold(s));
+		TRY(study_begin_folder(s));
+	}
 	progress_catch_interrupt();
 	TRY(run_folds(s));
 	return finish(s);

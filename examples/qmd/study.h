@@ -26,8 +26,11 @@ typedef struct study {
 /* The arguments that decide the results. */
 json_t *study_identity(const program_arguments *arguments, const split_plan *plan);
 
-/* Make the folder; on --resume refuse one that was made with other arguments, else clear it of an earlier study. */
-int study_prepare_folder(study *s);
+/* With --resume: is a study in the folder to be gone on with? Fails if it was made with other arguments. */
+int study_check_resume(const study *s, int *is_resumed);
+
+/* Make the folder, or clear it of an earlier study, and note the arguments there. */
+int study_begin_folder(const study *s);
 
 /* ---- study_fold.c ---- */
 

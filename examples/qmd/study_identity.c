@@ -107,20 +107,24 @@ static int clear_folder(const study *s) {
 	return PROGRAM_OK;
 }
 
-int study_prepare_folder(study *s) {
-	if (!s->identity)
-		return report_fail();
-	TRY(files_make_folder(s->folder));
+int study_check_resume(const study *s, int *is_resumed) {
+	*is_resumed = 0;
+	if (!s->arguments->resume)
+		return PROGRAM_OK;
 	char *path = files_path(s->folder, "study.json");
 	if (!path)
 		return fail_memory();
-	int code;
-	if (s->arguments->resume && files_exists(path))
-		code = check_identity(s, path);
-	else
-		code = clear_folder(s);
-	if (code == PROGRAM_OK)
-		code = report_write(path, s->identity);
+	*is_resumed = files_exists(path);
+	const int code = *is_resumed ? check_identity(s, path) : PROGRAM_OK;
+	free(path);
+	return code;
+}
+
+int study_begin_folder(const study *s) {
+	TRY(files_make_folder(s->folder));
+	TRY(clear_folder(s));
+	char *path = files_path(s->folder, "study.json");
+	const int code = path ? report_write(path, s->identity) : fail_memory();
 	free(path);
 	return code;
 }
