@@ -12,39 +12,39 @@
 #define MAJOR 1
 #define MINOR 0
 
-static uint64_t hash_layer(uint64_t hash, const qmdi_layer *layer) {
+static void write_layer(const qmdi_layer *layer, qmdi_writer *writer) {
 	const qmd_layer *d = &layer->definition;
-	const uint32_t numbers[] = {(uint32_t)d->kind,
-								(uint32_t)d->inputs[0],
-								(uint32_t)d->inputs[1],
-								d->units,
-								d->kernel_h,
-								d->kernel_w,
-								d->stride_h,
-								d->stride_w,
-								d->pad_top,
-								d->pad_left,
-								d->pad_bottom,
-								d->pad_right,
-								layer->output.h,
-								layer->output.w,
-								layer->output.c};
-	const float reals[] = {d->rate, d->epsilon, d->momentum};
-	hash = qmdi_hash(hash, numbers, sizeof numbers);
-	return qmdi_hash(hash, reals, sizeof reals);
+	const uint32_t numbers[] = {d->units,     d->kernel_h,     d->kernel_w,     d->stride_h,
+								d->stride_w,  d->pad_top,      d->pad_left,     d->pad_bottom,
+								d->pad_right, layer->output.h, layer->output.w, layer->output.c};
+	qmdi_put_i32(writer, d->kind);
+	qmdi_put_i32_array(writer, d->inputs, 2);
+	for (size_t i = 0; i < sizeof numbers / sizeof *numbers; i++)
+		qmdi_put_u32(writer, numbers[i]);
+	qmdi_put_f32(writer, d->rate);
+	qmdi_put_f32(writer, d->epsilon);
+	qmdi_put_f32(writer, d->momentum);
 }
 
-uint64_t qmdi_training_hash(const qmd_model *model, const qmdi_images *images, const qmd_train_options *options) {
-	uint64_t hash = QMDI_HASH_START;
+qmd_status qmdi_training_hash(const qmd_model *model, const qmdi_images *images, const qmd_train_options *options,
+							  uint64_t *hash) {
+	qmdi_writer writer = {0};
 	for (size_t l = 0; l < model->n_layers; l++)
-		hash = hash_layer(hash, &model->layers[l]);
-	const uint64_t images_hash = qmdi_images_hash(images);
-	hash = qmdi_hash(hash, &images_hash, sizeof images_hash);
-	const double reals[] = {options->learning_rate, options->beta1, options->beta2, options->epsilon,
-							options->weight_decay};
-	const uint64_t integers[] = {(uint64_t)options->optimizer, options->batch_size, options->seed};
-	hash = qmdi_hash(hash, reals, sizeof reals);
-	return qmdi_hash(hash, integers, sizeof integers);
+		write_layer(&model->layers[l], &writer);
+	qmdi_put_u64(&writer, qmdi_images_hash(images));
+	qmdi_put_f64(&writer, options->learning_rate);
+	qmdi_put_f64(&writer, options->beta1);
+	qmdi_put_f64(&writer, options->beta2);
+	qmdi_put_f64(&writer, options->epsilon);
+	qmdi_put_f64(&writer, options->weight_decay);
+	qmdi_put_i32(&writer, options->optimizer);
+	qmdi_put_u32(&writer, options->batch_size);
+	qmdi_put_u64(&writer, options->seed);
+	const qmd_status status = writer.status;
+	if (status == QMD_OK)
+		*hash = qmdi_hash(QMDI_HASH_START, writer.data, writer.size);
+	qmdi_writer_release(&writer);
+	return status;
 }
 
 static void write_weights(const qmd_model *model, qmdi_writer *writer) {

@@ -14,7 +14,8 @@ typedef struct qmdi_train_state {
 
 /* What a training is of: graph of the model, images and labels, and the options that change its course (but not how
  * long it may take: a finished training may be prolonged). */
-uint64_t qmdi_training_hash(const qmd_model *model, const qmdi_images *images, const qmd_train_options *options);
+qmd_status qmdi_training_hash(const qmd_model *model, const qmdi_images *images, const qmd_train_options *options,
+							  uint64_t *hash);
 
 qmd_status qmdi_checkpoint_save(const char *path, const qmd_model *model, const qmdi_optimizer *optimizer,
 								const qmdi_train_state *state, uint64_t hash);

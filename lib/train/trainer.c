@@ -121,7 +121,7 @@ static qmd_status trainer_open(trainer *t) {
 	t->state.best_loss = INFINITY;
 	if (!t->options->checkpoint_path)
 		return QMD_OK;
-	t->hash = qmdi_training_hash(t->model, t->images, t->options);
+	QMDI_TRY(qmdi_training_hash(t->model, t->images, t->options, &t->hash));
 	return qmdi_checkpoint_load(t->options->checkpoint_path, t->model, t->optimizer, &t->state, t->hash);
 }
 
