@@ -226,9 +226,40 @@ def test_three_states_and_block_split(tmp_path):
         "--gap", 2, "--epochs", 1, "--qat-epochs", 0, "--explain-frames", 3, "-o", tmp_path,
     )  # fmt: skip
     assert report["arguments"]["split"] == "block"
-    assert [fold["n_test"] for fold in report["folds"]] == [30, 30]
-    assert [fold["n_train"] for fold in report["folds"]] == [24, 24]  # a gap of two frames on the inner side
-    assert [fold["n_explained"] for fold in report["folds"]] == [3, 3]
+    for k, fold in enumerate(report["folds"], 1):
+        # Blocks of ten frames; a gap of two on the inner side.
+        assert (fold["n_train"], fold["n_test"], fold["n_explained"]) == (24, 30, 3)
+        p = []
+        for name, replica in (("open", 1), ("closed", 2), ("closed", 1)):
+            trajectory = DATA / f"adk-{name}-{replica}.nc"
+            rows = succeed_json("run", tmp_path / f"fold-{k}.qme", trajectory, "--topology", DATA / "adk-open.pdb",
+                                "--stride", 2)["frames"]  # fmt: skip
+            p += [row["probabilities"] for row in rows[10 * (k - 1) : 10 * k]]
+        p, labels = np.array(p), np.repeat([0, 1, 2], 10)
+        assert fold["int8"]["test_accuracy"] == pytest.approx((p.argmax(1) == labels).mean(), abs=1e-8)
+        one_against_rest = [auc(np.log(p[:, c]) - np.log(1 - p[:, c]), labels == c) for c in range(3)]
+        assert fold["int8"]["test_auc"] == pytest.approx(np.mean(one_against_rest), abs=1e-8)
+
+
+def test_progress_bars_on_a_terminal(tmp_path):
+    import pty
+
+    terminal, end = pty.openpty()
+    command = [PROGRAM, "train", *SMALL, "--epochs", "8", "-o", str(tmp_path / "m.qmd"), "--json"]
+    drawn = ""
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=end) as process:
+        os.close(end)
+        try:
+            while True:
+                drawn += os.read(terminal, 4096).decode()
+        except OSError:  # the program has ended
+            pass
+        out = process.stdout.read()
+        assert process.wait(timeout=300) == 0
+    os.close(terminal)
+    assert "train" in drawn and "#" in drawn and "loss" in drawn
+    assert drawn.endswith("\r\x1b[K")  # nothing is left behind
+    assert json.loads(out)["n_train"] == 60
 
 
 # ---- Going on after an interruption ----
@@ -286,6 +317,23 @@ def test_interrupt_and_resume(study, tmp_path):
     assert not (tmp_path / "report.json").exists()
     resumed = succeed_json(*arguments[:-1], "--resume")
     assert without_times(resumed) == without_times(report)
+
+
+def test_interrupted_training_goes_on_from_its_checkpoint(tmp_path):
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    arguments = ["study", *SMALL, "--folds", "1", "--epochs", "20", "--qat-epochs", "0", "--json", "-o"]
+    expected = succeed_json(*arguments[:-2], "-o", whole)
+    with subprocess.Popen([PROGRAM, *arguments, str(cut)], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        while not (cut / "fold-1.checkpoint").exists() and process.poll() is None:
+            time.sleep(0.01)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=300)
+    assert process.returncode == 130
+    assert {path.name for path in cut.iterdir()} == {"study.json", "fold-1.checkpoint"}
+    resumed = succeed_json(*arguments, cut, "--resume")
+    assert without_times(resumed) == without_times(expected)
+    assert (cut / "fold-1.qmd").read_bytes() == (whole / "fold-1.qmd").read_bytes()
+    assert not (cut / "fold-1.checkpoint").exists()
 
 
 def test_a_new_study_clears_an_old_one_only_if_it_can_begin(study, tmp_path):
