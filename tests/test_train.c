@@ -14,6 +14,7 @@ static qmd_train_options quick_options(void) {
 	qmd_train_options options;
 	qmd_train_options_init(&options);
 	options.epochs = 6;
+	options.target_loss = 0;
 	options.learning_rate = 1e-3;
 	options.n_threads = 1; /* small layers: threads would mostly wait */
 	return options;
@@ -182,6 +183,26 @@ START_TEST(stops_early_on_the_training_loss) {
 }
 END_TEST
 
+START_TEST(stops_when_the_training_loss_is_low) {
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_patch_model(1);
+	qmd_train_options options = quick_options();
+	watch w = {0};
+	options.epochs = 200;
+	options.target_loss = 0.05;
+	options.progress = look;
+	options.user = &w;
+	options.checkpoint_path = qmdt_scratch("target.qmc");
+	train(model, &options);
+	ck_assert_uint_lt(w.last_done, 60 * 3);
+	ck_assert_uint_eq(w.last_done % 3, 0); /* at the end of an epoch */
+	ck_assert_double_lt(w.last_loss, 0.05);
+	train(model, &options); /* it is over, and stays over */
+	ck_assert_uint_eq(w.n_calls, w.last_done);
+	qmd_model_free(model);
+}
+END_TEST
+
 START_TEST(can_be_cancelled) {
 	qmdt_draw_patches(1);
 	qmd_model *model = qmdt_patch_model(1), *before = qmdt_patch_model(1);
@@ -327,6 +348,8 @@ START_TEST(refuses_wrong_options) {
 	refuses(epsilon, 0.0, "epsilon is 0");
 	refuses(weight_decay, -1.0, "weight_decay is -1");
 	refuses(weight_decay, 1e9, "weight_decay is 1e+09");
+	refuses(target_loss, -0.1, "target_loss is -0.1");
+	refuses(target_loss, (double)NAN, "target_loss is nan");
 	refuses(batch_size, 0, "batch_size is 0");
 	refuses(epochs, 0, "epochs 0");
 	refuses(checkpoint_interval, 0, "checkpoint_interval 0");
@@ -480,6 +503,7 @@ int main(void) {
 	tcase_add_test(train_case, is_a_function_of_seed_and_images);
 	tcase_add_test(train_case, a_batch_is_never_larger_than_the_data);
 	tcase_add_test(train_case, stops_early_on_the_training_loss);
+	tcase_add_test(train_case, stops_when_the_training_loss_is_low);
 	tcase_add_test(train_case, can_be_cancelled);
 	tcase_add_test(train_case, a_diverging_training_is_an_error_and_leaves_the_weights);
 	tcase_add_test(train_case, resumes_bit_for_bit);

@@ -27,6 +27,7 @@ typedef struct qmd_train_options {
 	double weight_decay;          /**< decoupled (AdamW), of weights of conv2d and dense; default 0 */
 	uint32_t batch_size;          /**< default 16 */
 	uint32_t epochs;              /**< at most so many; default 30 */
+	double target_loss;           /**< stop after an epoch whose mean training loss is below; default 0.05; 0: never */
 	uint32_t patience;            /**< stop after so many epochs without a lower training loss; 0 (default): never */
 	uint64_t seed;                /**< order of the frames and dropout masks; default 1 */
 	uint32_t n_threads;           /**< default 0: all that the process may use */

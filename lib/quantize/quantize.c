@@ -66,6 +66,7 @@ static qmd_status fine_tune(qmd_model *model, const qmdi_images *images, const q
 	qmd_train_options_init(&training);
 	training.learning_rate = options->learning_rate;
 	training.epochs = options->epochs;
+	training.target_loss = 0; /* a trained model begins below it */
 	training.batch_size = options->batch_size;
 	training.seed = options->seed;
 	training.n_threads = options->n_threads;

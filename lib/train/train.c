@@ -15,6 +15,7 @@ void qmd_train_options_init(qmd_train_options *options) {
 								   .epsilon = 1e-7,
 								   .batch_size = 16,
 								   .epochs = 30,
+								   .target_loss = 0.05,
 								   .seed = 1,
 								   .checkpoint_interval = 1};
 }

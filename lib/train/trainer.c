@@ -69,6 +69,7 @@ qmd_status qmdi_train_options_check(qmd_train_options *o, const char *what) {
 	QMDI_TRY(check_real(what, "weight_decay", o->weight_decay,
 						o->weight_decay >= 0 && o->weight_decay * o->learning_rate < 1,
 						"at least 0, and less than 1 / learning_rate"));
+	QMDI_TRY(check_real(what, "target_loss", o->target_loss, o->target_loss >= 0, "at least 0"));
 	if (o->batch_size < 1 || o->epochs < 1 || o->checkpoint_interval < 1)
 		return qmdi_fail(QMD_ERROR_ARGUMENT,
 						 "%s: batch_size is %u, epochs %u, checkpoint_interval %u, expected at least 1 of each", what,
@@ -186,8 +187,10 @@ static qmd_status train_epoch(trainer *t, uint32_t *labels) {
 	return QMD_OK;
 }
 
+/* What decides is the training loss alone. */
 static int is_over(const trainer *t) {
-	return t->state.epoch >= t->options->epochs || (t->options->patience && t->state.n_worse >= t->options->patience);
+	return t->state.epoch >= t->options->epochs || t->state.best_loss < t->options->target_loss ||
+		   (t->options->patience && t->state.n_worse >= t->options->patience);
 }
 
 static qmd_status train_epochs(trainer *t, uint32_t *labels) {

@@ -73,7 +73,7 @@ class TrainOptions(Options):
     _init_ = "qmd_train_options_init"
     _fields_ = [("struct_size", c_uint32), ("optimizer", c_int32), ("learning_rate", c_double), ("beta1", c_double),
                 ("beta2", c_double), ("epsilon", c_double), ("weight_decay", c_double), ("batch_size", c_uint32),
-                ("epochs", c_uint32), ("patience", c_uint32), ("seed", c_uint64), ("n_threads", c_uint32),
+                ("epochs", c_uint32), ("target_loss", c_double), ("patience", c_uint32), ("seed", c_uint64), ("n_threads", c_uint32),
                 ("checkpoint_path", c_char_p), ("checkpoint_interval", c_uint32), ("progress", PROGRESS),
                 ("user", c_void_p)]
 
