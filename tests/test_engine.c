@@ -386,6 +386,54 @@ START_TEST(runs_check_their_arguments) {
 }
 END_TEST
 
+START_TEST(a_profile_times_each_step) {
+	qmd_model *model = qmdt_network(0);
+	qmd_engine *engine = compile(model, 1);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 1000);
+	float *expected = qmdt_reference_logits(model, images, N_IMAGES);
+	for (uint32_t n_threads = 1; n_threads <= 2; n_threads++) {
+		qmd_context *context = new_context(engine, n_threads, N_IMAGES);
+		const size_t n_steps = qmd_engine_n_layers(engine);
+		double seconds[16];
+		ck_assert_uint_lt(n_steps, 16);
+		memset(seconds, 0xff, sizeof seconds);
+		qmdt_ok(qmd_context_profile(context, images, N_IMAGES, 20, seconds));
+		for (size_t i = 0; i < n_steps; i++)
+			ck_assert_msg(seconds[i] >= 0 && seconds[i] < 1, "step %zu: %g s", i, seconds[i]);
+		ck_assert(isnan(seconds[n_steps]));
+		ck_assert_double_gt(seconds[0], seconds[n_steps - 1]); /* a convolution against a softmax of 3 numbers */
+		float logits[N_IMAGES * N_CLASSES]; /* the context is as it was */
+		run_images(context, images, N_IMAGES, logits, NULL);
+		ck_assert(qmdt_same_floats(logits, expected, N_IMAGES * N_CLASSES));
+		qmd_context_free(context);
+	}
+	free(expected);
+	free(images);
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
+START_TEST(profiles_check_their_arguments) {
+	qmd_model *model = qmdt_network(0);
+	qmd_engine *engine = compile(model, 1);
+	qmd_context *context = new_context(engine, 1, 4);
+	unsigned char *images = qmdt_images(model, N_IMAGES, 1);
+	double seconds[16];
+	qmdt_fails(qmd_context_profile(NULL, images, 1, 1, seconds), QMD_ERROR_ARGUMENT, "context");
+	qmdt_fails(qmd_context_profile(context, NULL, 1, 1, seconds), QMD_ERROR_ARGUMENT, "images");
+	qmdt_fails(qmd_context_profile(context, images, 1, 1, NULL), QMD_ERROR_ARGUMENT, "seconds");
+	qmdt_fails(qmd_context_profile(context, images, 0, 1, seconds), QMD_ERROR_RANGE, "n_images");
+	qmdt_fails(qmd_context_profile(context, images, 5, 1, seconds), QMD_ERROR_RANGE, "n_images");
+	qmdt_fails(qmd_context_profile(context, images, 1, 0, seconds), QMD_ERROR_RANGE, "repeats");
+	qmdt_fails(qmd_context_profile(context, images, 1, 1u << 30, seconds), QMD_ERROR_RANGE, "repeats");
+	free(images);
+	qmd_context_free(context);
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
 typedef struct shared_run {
 	const qmd_engine *engine;
 	const unsigned char *images;
@@ -542,6 +590,8 @@ int main(void) {
 	tcase_set_timeout(contexts, 120);
 	tcase_add_test(contexts, contexts_check_their_options);
 	tcase_add_test(contexts, runs_check_their_arguments);
+	tcase_add_test(contexts, a_profile_times_each_step);
+	tcase_add_test(contexts, profiles_check_their_arguments);
 	tcase_add_test(contexts, threads_share_an_engine);
 	tcase_add_test(contexts, a_context_outlives_its_engine);
 #if !defined(__SANITIZE_THREAD__)

@@ -165,6 +165,23 @@ QMD_API qmd_status qmd_context_run_outputs(qmd_context *context, const qmd_frame
 QMD_API qmd_status qmd_context_run_images(qmd_context *context, const void *images, size_t n_images,
 										  const qmd_output *outputs, size_t n_outputs);
 
+/**
+ * Time each step of the plan on images: where a run spends its time.
+ *
+ * The images go through the plan as one batch, once to warm up and then `repeats` times, by wall clock, with the
+ * context's threads.
+ *
+ * @param images        n_images * h * w * c bytes of qmd_engine_image_type(), NHWC
+ * @param n_images      1 to the context's max_batch
+ * @param repeats       1 to 100,000
+ * @param[out] seconds  qmd_engine_n_layers() numbers: the median time of each step, for all n_images together
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_MEMORY
+ *
+ * Unlike a run it allocates. Copying the images in is in none of the steps. @since 0.1
+ */
+QMD_API qmd_status qmd_context_profile(qmd_context *context, const void *images, size_t n_images, uint32_t repeats,
+									   double *seconds);
+
 /** Shape of the network's input. @since 0.1 */
 QMD_API qmd_shape qmd_engine_image_shape(const qmd_engine *engine);
 

@@ -2,7 +2,9 @@
 #include "engine_internal.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/float_environment.h"
 #include "base/memory.h"
@@ -12,6 +14,7 @@
 
 #define MOST_THREADS 1024
 #define MOST_BATCH 65536
+#define MOST_REPEATS 100000
 #define MESSAGE_SIZE 1024
 /* Shares of a step's tasks that each thread gets on average: more even out threads of different speed. */
 #define SHARES_PER_THREAD 4
@@ -345,4 +348,63 @@ qmd_status qmd_context_run_images(qmd_context *context, const void *images, size
 	QMDI_REQUIRE(context);
 	QMDI_REQUIRE(images);
 	return run(context, &(batch_source){.images = images}, n_images, outputs, n_outputs);
+}
+
+/* ---- Where the time goes ---- */
+
+static double seconds_now(void) {
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+static int compare_times(const void *a, const void *b) {
+	const double x = *(const double *)a, y = *(const double *)b;
+	return (x > y) - (x < y);
+}
+
+/* times: [n_steps][repeats] */
+static void time_steps(qmd_context *context, fill_job *job, size_t n_images, size_t repeats, double *times) {
+	const size_t n_steps = context->engine->n_steps;
+	qmdi_pool_run(context->pool, copy_task, job, n_images);
+	for (size_t i = 0; i < n_steps; i++) /* warms up */
+		run_step(context, i, n_images);
+	for (size_t repeat = 0; repeat < repeats; repeat++) {
+		qmdi_pool_run(context->pool, copy_task, job, n_images); /* later steps may have written where the image was */
+		for (size_t i = 0; i < n_steps; i++) {
+			const double start = seconds_now();
+			run_step(context, i, n_images);
+			times[i * repeats + repeat] = seconds_now() - start;
+		}
+	}
+}
+
+qmd_status qmd_context_profile(qmd_context *context, const void *images, size_t n_images, uint32_t repeats,
+							   double *seconds) {
+	QMDI_REQUIRE(context);
+	QMDI_REQUIRE(images);
+	QMDI_REQUIRE(seconds);
+	if (n_images == 0 || n_images > context->max_batch)
+		return qmdi_fail(QMD_ERROR_RANGE, "qmd_context_profile: n_images is %zu, expected 1 to max_batch, %zu",
+						 n_images, context->max_batch);
+	if (repeats == 0 || repeats > MOST_REPEATS)
+		return qmdi_fail(QMD_ERROR_RANGE, "qmd_context_profile: repeats is %u, expected 1 to %d", repeats,
+						 MOST_REPEATS);
+	const size_t n_steps = context->engine->n_steps;
+	double *times = qmdi_array(n_steps * repeats, sizeof *times);
+	if (!times)
+		return QMD_ERROR_MEMORY;
+	const batch_source source = {.images = images};
+	fill_job job = {context, &source, 0};
+	qmdi_float_environment saved;
+	qmdi_float_enter(&saved);
+	time_steps(context, &job, n_images, repeats, times);
+	qmdi_float_leave(&saved);
+	for (size_t i = 0; i < n_steps; i++) {
+		double *own = times + i * repeats;
+		qsort(own, repeats, sizeof *own, compare_times);
+		seconds[i] = 0.5 * (own[(repeats - 1) / 2] + own[repeats / 2]);
+	}
+	qmdi_release(times);
+	return QMD_OK;
 }
