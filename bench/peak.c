@@ -3,6 +3,21 @@
 #include <time.h>
 
 #define ROUNDS 4000000L
+#define REPETITIONS 5
+
+double qmd_peak_thread_seconds(void) {
+	struct timespec now;
+	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
+	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+}
+
+const char *qmd_peak_name(qmd_peak_kind kind) {
+	static const char *const names[] = {"AVX2 (vpmaddubsw)", "VNNI on 256 bits (vpdpbusd)",
+										"VNNI on 512 bits (vpdpbusd)"};
+	return kind < QMD_PEAK_N_KINDS ? names[kind] : "?";
+}
+
+#if defined(__x86_64__)
 
 /* Ten sums at a time are more than any of these instructions has in flight. */
 #define TEN(instruction)                                                                                               \
@@ -44,32 +59,55 @@ static void avx2_rounds(void) {
 	}
 }
 
-double qmd_bench_seconds(void) {
-	struct timespec now;
-	clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
+typedef void (*rounds_fn)(void);
+
+/* NULL if the machine lacks the instructions. */
+static rounds_fn rounds_of(qmd_peak_kind kind) {
+	__builtin_cpu_init();
+	const int has_evex = __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("avx512vl");
+	switch (kind) {
+	case QMD_PEAK_AVX2:
+		return __builtin_cpu_supports("avx2") ? avx2_rounds : NULL;
+	case QMD_PEAK_VNNI_256:
+		return __builtin_cpu_supports("avxvnni") ? vex_rounds : has_evex ? evex_rounds : NULL;
+	case QMD_PEAK_VNNI_512:
+		return has_evex ? zmm_rounds : NULL;
+	default:
+		return NULL;
+	}
 }
 
-double qmd_bench_peak(qmdi_isa isa, uint32_t features) {
-	void (*rounds)(void) = NULL;
-	if (isa == QMDI_ISA_AVX512VNNI && (features & QMDI_CPU_AVX512VNNI)) {
-		rounds = zmm_rounds;
-	} else if (isa == QMDI_ISA_AVXVNNI && (features & QMDI_CPU_AVXVNNI)) {
-		rounds = vex_rounds;
-	} else if (isa == QMDI_ISA_AVXVNNI && (features & QMDI_CPU_AVX512VNNI)) {
-		rounds = evex_rounds;
-	} else if (isa == QMDI_ISA_AVX2 && (features & QMDI_CPU_AVX2)) {
-		rounds = avx2_rounds;
-	}
-	if (rounds == NULL) {
+double qmd_peak_measure(qmd_peak_kind kind) {
+	const rounds_fn rounds = rounds_of(kind);
+	if (!rounds) {
 		return 0;
 	}
 	double least = 1e30;
-	for (int repetition = 0; repetition < 5; ++repetition) {
-		const double start = qmd_bench_seconds();
+	for (int repetition = 0; repetition < REPETITIONS; ++repetition) {
+		const double start = qmd_peak_thread_seconds();
 		rounds();
-		const double elapsed = qmd_bench_seconds() - start;
+		const double elapsed = qmd_peak_thread_seconds() - start;
 		least = elapsed < least ? elapsed : least;
 	}
-	return (isa == QMDI_ISA_AVX512VNNI ? 64.0 : 32.0) * 10 * ROUNDS / least;
+	return (kind == QMD_PEAK_VNNI_512 ? 64.0 : 32.0) * 10 * ROUNDS / least;
+}
+
+#else
+
+double qmd_peak_measure(qmd_peak_kind kind) {
+	(void)kind;
+	return 0;
+}
+
+#endif
+
+double qmd_peak_measure_best(qmd_peak_kind *kind) {
+	for (int i = QMD_PEAK_N_KINDS - 1; i >= 0; --i) {
+		const double peak = qmd_peak_measure((qmd_peak_kind)i);
+		if (peak > 0) {
+			*kind = (qmd_peak_kind)i;
+			return peak;
+		}
+	}
+	return 0;
 }

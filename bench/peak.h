@@ -2,12 +2,20 @@
 #ifndef QMD_BENCH_PEAK_H
 #define QMD_BENCH_PEAK_H
 
-#include "kernel.h"
+/* Instructions of a kind, the best last. */
+typedef enum qmd_peak_kind { QMD_PEAK_AVX2, QMD_PEAK_VNNI_256, QMD_PEAK_VNNI_512, QMD_PEAK_N_KINDS } qmd_peak_kind;
 
-/* Multiply-adds a second with the instructions of an ISA, by a loop of about 0.1 s; 0 if the machine lacks them. */
-double qmd_bench_peak(qmdi_isa isa, uint32_t features);
+/* "AVX2 (vpmaddubsw)", ... */
+const char *qmd_peak_name(qmd_peak_kind kind);
 
-/* Processor time that the calling thread has used. */
-double qmd_bench_seconds(void);
+/* Multiply-adds a second of one core, by loops of about 0.1 s in processor time; 0 if the machine lacks the
+ * instructions. */
+double qmd_peak_measure(qmd_peak_kind kind);
+
+/* The same of the best kind that the machine has; without any, 0 and kind is left alone. */
+double qmd_peak_measure_best(qmd_peak_kind *kind);
+
+/* Processor time that the calling thread has used, in seconds. */
+double qmd_peak_thread_seconds(void);
 
 #endif

@@ -51,6 +51,8 @@ static const option_row option_rows[] = {
 	{OPTION_MODEL, 0, "model", "FILE", "use the pixels of this model or engine instead of fitting new ones"},
 	{OPTION_FRAME, 0, "frame", "N", "only this frame, from 0"},
 	{OPTION_SEED, 0, "seed", "N", "of weights, order of frames, dropout and random splits (default: 1)"},
+	{OPTION_BATCH, 0, "batch", "N", "images at a time (default: 1)"},
+	{OPTION_REPEATS, 0, "repeats", "N", "batches that are timed (default: 200)"},
 	{OPTION_THREADS, 0, "threads", "N", "threads (default: all that the process may use)"},
 	{OPTION_RESUME, 0, "resume", NULL, "go on with an interrupted study in the same folder"},
 	{OPTION_OUTPUT, 'o', "output", "PATH", "where to write"},
@@ -251,7 +253,12 @@ static int read_training_option(program_arguments *a, const option_row *row, con
 		return read_choice(row, observer_choices, text, &a->observer);
 	case OPTION_SEED:
 		return read_count(row, text, 0, INT64_MAX, &a->seed);
+	case OPTION_BATCH:
+		return read_count32(row, text, 1, 4096, &a->batch);
+	case OPTION_REPEATS:
+		return read_count32(row, text, 1, 100000, &a->repeats);
 	case OPTION_THREADS:
+		a->has_threads = 1;
 		return read_count32(row, text, 1, 1024, &a->threads);
 	default:
 		*known = 0;
@@ -332,6 +339,8 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 							 .explain_frames = 200,
 							 .frame = SIZE_MAX,
 							 .seed = train.seed,
+							 .batch = 1,
+							 .repeats = 200,
 							 .threads = count_processors()};
 }
 

@@ -35,6 +35,8 @@ typedef enum option_code {
 	OPTION_MODEL,
 	OPTION_FRAME,
 	OPTION_SEED,
+	OPTION_BATCH,
+	OPTION_REPEATS,
 	OPTION_THREADS,
 	OPTION_RESUME,
 	OPTION_OUTPUT,
@@ -77,7 +79,9 @@ typedef struct program_arguments {
 	size_t explain_frames;
 	size_t frame; /* 0-based; SIZE_MAX: all */
 	uint64_t seed;
+	uint32_t batch, repeats; /* of timing */
 	uint32_t threads;
+	int has_threads; /* --threads was given */
 	int resume, json, help;
 	char *const *operands;
 	size_t n_operands;

@@ -16,7 +16,7 @@ import pytest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DATA = SOURCE / "examples" / "data"
 PROGRAM = os.environ.get("QMD_PROGRAM", str(SOURCE / "build-release" / "examples" / "qmd"))
-COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain"]
+COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain", "profile", "compare"]
 
 
 def state(name, replicas=(1, 2, 3), folder=DATA):
@@ -593,3 +593,54 @@ def test_outputs_that_cannot_be_written(study, tmp_path):
         assert_fails(qmd("pixels", *SMALL, "-o", tmp_path / "nowhere" / name), 1, "nowhere")
     assert_fails(qmd("explain", folder / "fold-1.qme", *SMALL, "-o", nowhere), 1, "nowhere")
     assert_fails(qmd("pixels", *SMALL, "--frame", 60, "-o", tmp_path / "x.png"), 1, "60 frames")
+
+
+# ---- Timing ----
+
+
+def test_profile_times_the_plan(study):
+    folder, _ = study
+    engine = folder / "fold-1.qme"
+    plan = succeed_json("inspect", engine)["plan"]
+    profile = succeed_json("profile", engine, "--batch", 2, "--repeats", 20)
+    assert (profile["batch"], profile["threads"]) == (2, 1)
+    assert [step["layers"] for step in profile["steps"]] == [step["name"] for step in plan]
+    assert [step["n_macs"] for step in profile["steps"]] == [2 * step["n_macs"] for step in plan]
+    assert profile["pixels_ms"] > 0
+    assert profile["network_ms"] == pytest.approx(sum(step["ms"] for step in profile["steps"]), rel=1e-6)
+    for step in profile["steps"]:
+        assert step["share"] == pytest.approx(step["ms"] / profile["network_ms"], rel=1e-6)
+        assert (step["gmacs_per_second"] is None) == (step["n_macs"] == 0)
+    first = profile["steps"][0]
+    assert first["n_bytes"] == first["weight_bytes"] + 2 * (15 * 15 * 3 + 6 * 6 * 32)
+    text = succeed("profile", engine, "--repeats", 2)
+    assert all(step["layers"] in text for step in profile["steps"])
+
+
+def test_compare_aligns_by_layers(study, tmp_path):
+    folder, _ = study
+    apart = tmp_path / "apart.qme"
+    succeed("quantize", folder / "fold-1.qmd", *SMALL, "--fold", 1, "--no-collapse", "--qat-epochs", 0, "-o", apart)
+    comparison = succeed_json("compare", folder / "fold-1.qme", apart, "--repeats", 20)
+    groups = comparison["groups"]
+    n = len(groups)
+    # The first two convolutions are one step of A and two of B; after them steps stand side by side.
+    assert [g["a_steps"] for g in groups] == [[i, i + 1] for i in range(n)]
+    assert [g["b_steps"] for g in groups] == [[0, 2]] + [[i + 1, i + 2] for i in range(1, n)]
+    for group in groups:
+        for side in "ab":
+            begin, end = group[f"{side}_steps"]
+            ms = sum(step["ms"] for step in comparison[side]["steps"][begin:end])
+            assert group[f"{side}_ms"] == pytest.approx(ms, rel=1e-6)
+    assert groups[0]["a_ms"] < groups[0]["b_ms"]  # half the multiplications
+    succeed("compare", folder / "fold-1.qme", apart, "--repeats", 2)
+
+
+def test_timing_refuses_what_is_no_engine(study, tmp_path):
+    folder, _ = study
+    engine = folder / "fold-1.qme"
+    assert_fails(qmd("profile", folder / "fold-1.qmd"), 1, "QMDENGIN")
+    assert_fails(qmd("profile", tmp_path / "none.qme"), 1, "none.qme")
+    assert_fails(qmd("profile", engine, "--batch", 0), 2, "--batch")
+    assert_fails(qmd("compare", engine), 2, "missing")
+    assert_fails(qmd("compare", engine, folder / "fold-1.qmd"), 1, "QMDENGIN")
