@@ -1,5 +1,6 @@
 #include <math.h>
 
+#include "allocator_fixture.h"
 #include "model/model_internal.h"
 #include "network_fixture.h"
 #include "quantize/observer.h"
@@ -600,6 +601,30 @@ START_TEST(finds_the_scales_of_branches) {
 }
 END_TEST
 
+static qmd_status quantize_work(void *path) {
+	qmd_quantize_options options = bits(4, 4);
+	options.observer = QMD_OBSERVER_PERCENTILE;
+	options.epochs = 1;
+	qmd_model *model = NULL, *quantized = NULL;
+	qmd_status status = qmd_model_load(path, &model);
+	if (status == QMD_OK)
+		status = qmd_quantize_images(model, images, QMD_S8, labels, 17, &options, &quantized);
+	qmd_model_free(quantized);
+	qmd_model_free(model);
+	return status;
+}
+
+START_TEST(every_allocation_may_fail) {
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_tiny_model();
+	char *path = strdup(qmdt_scratch("tiny.qmd"));
+	qmdt_ok(qmd_model_save(model, path));
+	qmd_model_free(model);
+	ck_assert_uint_gt(qmdt_fail_each_allocation(quantize_work, path), 60);
+	free(path);
+}
+END_TEST
+
 /* ---- Data sets ---- */
 
 START_TEST(quantizes_on_the_training_frames_of_a_data_set) {
@@ -661,6 +686,7 @@ int main(void) {
 	tcase_add_test(scales, refuses_wrong_arguments);
 	tcase_add_test(scales, refuses_by_name_what_cannot_be_quantized);
 	tcase_add_test(scales, finds_the_scales_of_branches);
+	tcase_add_test(scales, every_allocation_may_fail);
 	tcase_add_test(scales, quantizes_on_the_training_frames_of_a_data_set);
 	suite_add_tcase(suite, scales);
 	return qmdt_run(suite);

@@ -1,7 +1,9 @@
 #include <fenv.h>
 #include <math.h>
+#include <stdio.h>
 
 #include "model/model_internal.h"
+#include "allocator_fixture.h"
 #include "base/random.h"
 #include "train/optimizer.h"
 #include "training_fixture.h"
@@ -426,6 +428,49 @@ START_TEST(a_step_of_u8_is_one_255th) {
 }
 END_TEST
 
+/* ---- Memory ---- */
+
+static qmd_status use_predictor(const qmd_model *model) {
+	qmd_predictor *predictor;
+	const qmd_status created = qmd_predictor_create(model, 16, 1, &predictor);
+	if (created != QMD_OK)
+		return created;
+	float logits[2];
+	const qmd_status status = qmd_predictor_run_images(predictor, images, QMD_S8, 1, logits, NULL);
+	qmd_predictor_free(predictor);
+	return status;
+}
+
+/* A training, its checkpoint written, and read again; a prediction. */
+static const char *tiny_path;
+
+static qmd_status train_work(void *path) {
+	qmd_train_options options = quick_options();
+	options.epochs = 1;
+	options.checkpoint_path = path;
+	remove(path);
+	qmd_model *model = NULL;
+	qmd_status status = qmd_model_load(tiny_path, &model);
+	for (int round = 0; round < 2 && status == QMD_OK; round++)
+		status = qmd_train_images(model, images, QMD_S8, labels, 17, &options);
+	if (status == QMD_OK)
+		status = use_predictor(model);
+	qmd_model_free(model);
+	return status;
+}
+
+START_TEST(every_allocation_may_fail) {
+	qmdt_draw_patches(1);
+	qmd_model *model = qmdt_tiny_model();
+	tiny_path = qmdt_scratch("tiny.qmd");
+	qmdt_ok(qmd_model_save(model, tiny_path));
+	qmd_model_free(model);
+	char *path = strdup(qmdt_scratch("memory.qmc"));
+	ck_assert_uint_gt(qmdt_fail_each_allocation(train_work, path), 60);
+	free(path);
+}
+END_TEST
+
 /* ---- Data sets ---- */
 
 START_TEST(trains_on_the_training_frames_of_a_data_set) {
@@ -513,6 +558,7 @@ int main(void) {
 	tcase_add_test(train_case, refuses_wrong_images_and_models);
 	tcase_add_test(train_case, predicts_the_same_in_batches_of_any_size);
 	tcase_add_test(train_case, a_step_of_u8_is_one_255th);
+	tcase_add_test(train_case, every_allocation_may_fail);
 	tcase_add_test(train_case, trains_on_the_training_frames_of_a_data_set);
 	tcase_add_test(train_case, refuses_models_that_do_not_fit_the_data_set);
 	suite_add_tcase(suite, train_case);

@@ -5,6 +5,7 @@
 
 #include "base/random.h"
 #include "model/model_internal.h"
+#include "network_fixture.h"
 
 #define SIDE QMDT_PATCH_SIDE
 
@@ -26,6 +27,19 @@ void qmdt_draw_patches(uint64_t seed) {
 qmd_model *qmdt_patch_model(uint64_t seed) {
 	qmd_model *model;
 	qmdt_ok(qmd_model_create_preset("icnnmd", (qmd_shape){SIDE, SIDE, 3}, 2, seed, &model));
+	return model;
+}
+
+qmd_model *qmdt_tiny_model(void) {
+	qmd_model *model;
+	qmdt_ok(qmd_model_create((qmd_shape){SIDE, SIDE, 3}, &model));
+	qmdt_add_conv(model, QMD_PREVIOUS, 8, 3, 1, QMD_PADDING_SAME);
+	qmdt_add_conv(model, QMD_PREVIOUS, 2, 3, 2, QMD_PADDING_VALID);
+	qmdt_add_kind(model, QMD_LAYER_BATCHNORM);
+	qmdt_add_kind(model, QMD_LAYER_RELU);
+	qmdt_add_kind(model, QMD_LAYER_FLATTEN);
+	qmdt_add_dense(model, 2);
+	qmdt_ok(qmd_model_initialize(model, 1));
 	return model;
 }
 

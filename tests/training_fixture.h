@@ -16,6 +16,9 @@ void qmdt_draw_patches(uint64_t seed);
 /* The preset, for these images. */
 qmd_model *qmdt_patch_model(uint64_t seed);
 
+/* Two convolutions that are one, a batchnorm behind them, relu and dense: as small as can be. */
+qmd_model *qmdt_tiny_model(void);
+
 /* Share of the images that a model has right, and its mean cross-entropy on them. */
 double qmdt_patch_accuracy(const qmd_model *model);
 double qmdt_patch_loss(const qmd_model *model);
