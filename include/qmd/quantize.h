@@ -27,7 +27,8 @@ typedef struct qmd_quantize_options {
 	int32_t linear_collapse;  /**< 1 (default): two convolutions with nothing between become one where that is exact and
 								 cheaper */
 	uint32_t epochs;          /**< fine-tuning with fake-quant; default 5; 0: calibration alone */
-	double learning_rate;     /**< of fine-tuning, by Adam; default 3e-5 */
+	double learning_rate;     /**< of fine-tuning, by Adam; default 1e-5; at 4 bits and below 1e-4 and 10 epochs
+								 serve better */
 	uint32_t batch_size;      /**< default 16 */
 	uint64_t seed;            /**< default 1 */
 	uint32_t n_threads;       /**< default 0: all that the process may use */

@@ -22,7 +22,7 @@ void qmd_quantize_options_init(qmd_quantize_options *options) {
 									  .percentile = 99.99,
 									  .linear_collapse = 1,
 									  .epochs = 5,
-									  .learning_rate = 3e-5,
+									  .learning_rate = 1e-5,
 									  .batch_size = 16,
 									  .seed = 1};
 }
