@@ -1,19 +1,13 @@
 /*
- * qmd_bench_kernels: every CPU row of the kernel table over the layers of the icnnmd network on 68 x 68 pixels,
- * and some that it has not, one thread, against what this core can do at most: a loop of the same multiply-add
- * instructions on registers alone.
- *
- *     qmd_bench_kernels [PART OF A KERNEL'S NAME]
- *
- * A line is the best of several repetitions, each at least 10 ms long, after some to warm up, in processor time of the
- * thread: other programs on the machine disturb it little.
+ * Every CPU row of the kernel table over the layers of the icnnmd network on 68 x 68 pixels, and some that it has not,
+ * one thread, in processor time of the thread: other programs on the machine disturb it little.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "bench.h"
 #include "kernel.h"
-#include "peak.h"
 
 #define REPETITIONS 7
 
@@ -41,11 +35,7 @@ static const bench_case cases[] = {
 
 static void *aligned(size_t size) {
 	void *memory = aligned_alloc(64, (size + 2 * QMDI_SLACK) / 64 * 64 + 64);
-	if (memory == NULL) {
-		fputs("qmd_bench_kernels: out of memory\n", stderr);
-		exit(1);
-	}
-	return memory;
+	return bench_memory(memory);
 }
 
 /* A tensor with a halo of one pixel, filled with small numbers: what they are does not change the time. */
@@ -88,31 +78,32 @@ static double time_runs(const qmdi_kernel *kernel, const qmdi_kernel_call *call,
 	return qmd_peak_thread_seconds() - start;
 }
 
-/* Least seconds of one run, from repetitions of at least 10 ms. */
-static double time_run(const qmdi_kernel *kernel, const qmdi_kernel_call *call) {
+/* Of one run, from repetitions of at least 10 ms. */
+static bench_sample time_run(const qmdi_kernel *kernel, const qmdi_kernel_call *call) {
 	size_t n = 1;
+	double times[REPETITIONS];
 	while (time_runs(kernel, call, n) < 0.01) {
 		n *= 2;
 	}
-	double least = 1e30;
 	for (int repetition = 0; repetition < REPETITIONS; ++repetition) {
-		const double elapsed = time_runs(kernel, call, n) / (double)n;
-		least = elapsed < least ? elapsed : least;
+		times[repetition] = time_runs(kernel, call, n) / (double)n;
 	}
-	return least;
+	return bench_summarize(times, REPETITIONS);
 }
 
-static void run_case(const qmdi_kernel *kernel, const bench_case *test, size_t n_images, double peak) {
+static void run_case(bench *b, const qmdi_kernel *kernel, const bench_case *test, size_t n_images, double peak) {
 	const qmdi_kernel_shape *shape = &test->shape;
 	const int has_weights = shape->op == QMDI_OP_CONV2D || shape->op == QMDI_OP_DENSE;
 	void *input, *output, *packed = has_weights ? packed_weights(kernel, shape) : NULL;
 	qmdi_kernel_call call = {.shape = shape, .packed = packed, .n_images = n_images};
 	call.inputs[0] = call.inputs[1] = tensor(shape->in_h, shape->in_w, shape->in_c, n_images, &input);
 	call.output = tensor(shape->out_h, shape->out_w, shape->out_c * (shape->float_output ? 4u : 1u), n_images, &output);
-	const double time = time_run(kernel, &call);
+	const bench_sample sample = time_run(kernel, &call);
+	const double time = sample.median;
 	const double macs = (double)n_images * shape->out_h * shape->out_w * shape->pool * shape->pool * shape->out_c *
 						shape->kernel_h * shape->kernel_w * shape->in_c;
-	printf("%-25s %-22s %5zu %10.1f", kernel->name, test->name, n_images, time * 1e6);
+	printf("%-25s %-22s %5zu %10.1f %6.1f%%", kernel->name, test->name, n_images, time * 1e6,
+		   100 * bench_spread(&sample));
 	if (has_weights) {
 		printf(" %9.1f", macs / time * 1e-9);
 	}
@@ -120,28 +111,32 @@ static void run_case(const qmdi_kernel *kernel, const bench_case *test, size_t n
 		printf(" %6.1f%%", 100 * macs / time / peak);
 	}
 	putchar('\n');
+	bench_row(b,
+			  "\"part\": \"kernel\", \"kernel\": \"%s\", \"layer\": \"%s\", \"batch\": %zu, \"us\": %.6g, "
+			  "\"spread\": %.3g, \"gmacs\": %.5g, \"share_of_own_peak\": %.4g",
+			  kernel->name, test->name, n_images, time * 1e6, bench_spread(&sample),
+			  has_weights ? macs / time * 1e-9 : 0, has_weights && peak > 0 ? macs / time / peak : 0);
 	free(input);
 	free(output);
 	free(packed);
 }
 
-int main(int argc, char **argv) {
+void bench_kernels(bench *b) {
 	double peaks[1 + QMD_PEAK_N_KINDS] = {0}; /* by qmdi_isa: nothing for the reference */
 	for (qmdi_isa isa = QMDI_ISA_AVX2; isa <= qmdi_machine_isa(); ++isa) {
 		peaks[isa] = qmd_peak_measure((qmd_peak_kind)(isa - 1));
-		printf("peak %s: %.1f GMAC/s\n", qmdi_isa_name(isa), peaks[isa] * 1e-9);
+		printf("peak of %s: %.1f GMAC/s\n", qmdi_isa_name(isa), peaks[isa] * 1e-9);
 	}
-	printf("%-25s %-22s %5s %10s %9s %7s\n", "kernel", "layer", "batch", "us", "GMAC/s", "of peak");
+	printf("\n%-25s %-22s %5s %10s %7s %9s %7s\n", "kernel", "layer", "batch", "us", "spread", "GMAC/s", "of peak");
 	size_t n_rows;
 	const qmdi_kernel *const *rows = qmdi_kernels(&n_rows);
 	for (size_t row = 0; row < n_rows; ++row) {
 		for (size_t i = 0; i < sizeof cases / sizeof cases[0]; ++i) {
-			if ((argc < 2 || strstr(rows[row]->name, argv[1]) != NULL) && qmdi_kernel_runs_here(rows[row]) &&
+			if ((!b->kernel || strstr(rows[row]->name, b->kernel) != NULL) && qmdi_kernel_runs_here(rows[row]) &&
 				qmdi_kernel_supports(rows[row], &cases[i].shape)) {
-				run_case(rows[row], &cases[i], 1, peaks[rows[row]->isa]);
-				run_case(rows[row], &cases[i], 32, peaks[rows[row]->isa]);
+				run_case(b, rows[row], &cases[i], 1, peaks[rows[row]->isa]);
+				run_case(b, rows[row], &cases[i], 32, peaks[rows[row]->isa]);
 			}
 		}
 	}
-	return 0;
 }

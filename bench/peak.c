@@ -19,6 +19,8 @@ const char *qmd_peak_name(qmd_peak_kind kind) {
 
 #if defined(__x86_64__)
 
+#include <cpuid.h>
+
 /* Ten sums at a time are more than any of these instructions has in flight. */
 #define TEN(instruction)                                                                                               \
 	instruction(0) instruction(1) instruction(2) instruction(3) instruction(4) instruction(5) instruction(6)           \
@@ -59,6 +61,11 @@ static void avx2_rounds(void) {
 	}
 }
 
+static int has_avx_vnni(void) {
+	unsigned a, b, c, d;
+	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1) && __builtin_cpu_supports("avx2");
+}
+
 typedef void (*rounds_fn)(void);
 
 /* NULL if the machine lacks the instructions. */
@@ -69,7 +76,7 @@ static rounds_fn rounds_of(qmd_peak_kind kind) {
 	case QMD_PEAK_AVX2:
 		return __builtin_cpu_supports("avx2") ? avx2_rounds : NULL;
 	case QMD_PEAK_VNNI_256:
-		return __builtin_cpu_supports("avxvnni") ? vex_rounds : has_evex ? evex_rounds : NULL;
+		return has_avx_vnni() ? vex_rounds : has_evex ? evex_rounds : NULL;
 	case QMD_PEAK_VNNI_512:
 		return has_evex ? zmm_rounds : NULL;
 	default:

@@ -402,7 +402,8 @@ START_TEST(a_profile_times_each_step) {
 			ck_assert_msg(seconds[i] >= 0 && seconds[i] < 1, "step %zu: %g s", i, seconds[i]);
 		ck_assert(isnan(seconds[n_steps]));
 		ck_assert_double_gt(seconds[0], seconds[n_steps - 1]); /* a convolution against a softmax of 3 numbers */
-		float logits[N_IMAGES * N_CLASSES]; /* the context is as it was */
+
+		float logits[N_IMAGES * N_CLASSES];
 		run_images(context, images, N_IMAGES, logits, NULL);
 		ck_assert(qmdt_same_floats(logits, expected, N_IMAGES * N_CLASSES));
 		qmd_context_free(context);
