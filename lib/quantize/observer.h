@@ -9,7 +9,7 @@
 /* Start from {0}. */
 typedef struct qmdi_observer {
 	double ema, ema_weight; /* sum of weighted batch maxima, and of weights */
-	double sum; /* of all magnitudes */
+	double sum;             /* of all magnitudes */
 	uint64_t n_summed;
 	float largest;
 	uint64_t *histogram; /* [QMDI_OBSERVER_BINS] of equal width from 0 to `largest`; NULL until it is begun */
