@@ -38,9 +38,9 @@
 	}
 
 #define HAS_NO_DEFAULTS(name, type)                                                                                    \
-	void name(type *options) {                                                                                         \
-		if (options)                                                                                                   \
-			*options = (type){.struct_size = sizeof *options};                                                         \
+	void name(type *options, size_t size) {                                                                            \
+		const type defaults = {.struct_size = sizeof defaults};                                                        \
+		qmdi_struct_fill(options, size, &defaults, sizeof defaults);                                                   \
 	}
 
 /* One declaration a line, as in the headers. */
@@ -69,7 +69,7 @@ FAILS(qmd_trajectory_read, qmd_trajectory *trajectory, size_t first, size_t n, f
 FAILS(qmd_trajectory_time_ps, qmd_trajectory *trajectory, size_t frame, double *time_ps)
 FAILS(qmd_trajectory_box, qmd_trajectory *trajectory, size_t frame, double box[9], int *has_box)
 
-HAS_NO_DEFAULTS(qmd_dataset_options_init, qmd_dataset_options)
+HAS_NO_DEFAULTS(qmd_dataset_options_init_sized, qmd_dataset_options)
 MAKES_NONE(qmd_dataset_create, dataset, const qmd_dataset_options *options, qmd_dataset **dataset)
 FREES_NOTHING(qmd_dataset_free, qmd_dataset)
 FAILS(qmd_dataset_add_state, qmd_dataset *dataset, const char *name, const char *topology_path,
@@ -110,7 +110,7 @@ const uint32_t *qmd_split_test(const qmd_split *split, size_t *n) {
 
 /* ---- pixels.h ---- */
 
-HAS_NO_DEFAULTS(qmd_pixels_options_init, qmd_pixels_options)
+HAS_NO_DEFAULTS(qmd_pixels_options_init_sized, qmd_pixels_options)
 MAKES_NONE(qmd_pixels_fit, pixels, qmd_dataset *dataset, const qmd_split *split, const qmd_pixels_options *options,
            qmd_pixels **pixels)
 FAILS(qmd_pixels_run_dataset, const qmd_pixels *pixels, qmd_dataset *dataset, const uint32_t *indices, size_t n,
@@ -119,9 +119,9 @@ FAILS(qmd_pixels_write_png, const qmd_pixels *pixels, const void *image, const c
 
 /* ---- model.h ---- */
 
-void qmd_layer_init(qmd_layer *layer, int32_t kind) {
-	if (layer)
-		*layer = (qmd_layer){.struct_size = sizeof *layer, .kind = kind};
+void qmd_layer_init_sized(qmd_layer *layer, size_t size, int32_t kind) {
+	const qmd_layer defaults = {.struct_size = sizeof defaults, .kind = kind};
+	qmdi_struct_fill(layer, size, &defaults, sizeof defaults);
 }
 
 MAKES_NONE(qmd_model_create, model, qmd_shape input, qmd_model **model)
@@ -147,7 +147,7 @@ MAKES_NONE(qmd_model_load, model, const char *path, qmd_model **model)
 
 /* ---- train.h ---- */
 
-HAS_NO_DEFAULTS(qmd_train_options_init, qmd_train_options)
+HAS_NO_DEFAULTS(qmd_train_options_init_sized, qmd_train_options)
 FAILS(qmd_train, qmd_model *model, qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels,
       const qmd_train_options *options)
 FAILS(qmd_train_images, qmd_model *model, const void *images, qmd_type image_type, const uint32_t *labels,
@@ -162,7 +162,7 @@ FAILS(qmd_predictor_run, qmd_predictor *predictor, const qmd_frame *frames, size
 
 /* ---- quantize.h ---- */
 
-HAS_NO_DEFAULTS(qmd_quantize_options_init, qmd_quantize_options)
+HAS_NO_DEFAULTS(qmd_quantize_options_init_sized, qmd_quantize_options)
 MAKES_NONE(qmd_quantize, quantized, const qmd_model *model, qmd_dataset *dataset, const qmd_split *split,
            const qmd_quantize_options *options, qmd_model **quantized)
 MAKES_NONE(qmd_quantize_images, quantized, const qmd_model *model, const void *images, qmd_type image_type,
@@ -170,7 +170,7 @@ MAKES_NONE(qmd_quantize_images, quantized, const qmd_model *model, const void *i
 
 /* ---- onnx.h ---- */
 
-HAS_NO_DEFAULTS(qmd_onnx_export_options_init, qmd_onnx_export_options)
+HAS_NO_DEFAULTS(qmd_onnx_export_options_init_sized, qmd_onnx_export_options)
 FAILS(qmd_onnx_export, const qmd_model *model, const qmd_onnx_export_options *options, const char *path)
 
 /* ---- engine.h ---- */
@@ -180,7 +180,7 @@ MAKES_NONE(qmd_engine_compile, engine, const qmd_model *quantized, const qmd_eng
 
 /* ---- explain.h ---- */
 
-HAS_NO_DEFAULTS(qmd_explain_options_init, qmd_explain_options)
+HAS_NO_DEFAULTS(qmd_explain_options_init_sized, qmd_explain_options)
 MAKES_NONE(qmd_explain, explanation, const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames,
            size_t n_frames, const qmd_explain_options *options, qmd_explanation **explanation)
 FREES_NOTHING(qmd_explanation_free, qmd_explanation)

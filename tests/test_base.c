@@ -109,6 +109,26 @@ START_TEST(options_of_no_version_are_refused) {
 }
 END_TEST
 
+START_TEST(defaults_fill_what_the_host_knows_and_not_more) {
+	const two_versions ours = {.struct_size = sizeof ours, .old = 5, .added = 6};
+	unsigned char older[sizeof ours];
+	memset(older, 0xAA, sizeof older);
+	qmdi_struct_fill(older, SMALLEST, &ours, sizeof ours);
+	two_versions seen;
+	memcpy(&seen, older, sizeof seen);
+	ck_assert(seen.struct_size == SMALLEST && seen.old == 5);
+	for (size_t i = SMALLEST; i < sizeof older; i++)
+		ck_assert_uint_eq(older[i], 0xAA);
+	struct {
+		two_versions known;
+		uint32_t later;
+	} newer = {.later = 3};
+	qmdi_struct_fill(&newer, sizeof newer, &ours, sizeof ours);
+	ck_assert(newer.known.struct_size == sizeof ours && newer.known.added == 6 && newer.later == 0);
+	qmdi_struct_fill(NULL, sizeof ours, &ours, sizeof ours);
+}
+END_TEST
+
 START_TEST(a_struct_is_given_as_far_as_the_host_knows_it) {
 	const two_versions ours = {sizeof ours, 5, 6};
 	two_versions out = {sizeof out, 1, 2};
@@ -350,6 +370,7 @@ int main(void) {
 	TCase *structs = tcase_create("structs");
 	tcase_add_test(structs, options_of_an_older_host_keep_later_defaults);
 	tcase_add_test(structs, options_of_no_version_are_refused);
+	tcase_add_test(structs, defaults_fill_what_the_host_knows_and_not_more);
 	tcase_add_test(structs, a_struct_is_given_as_far_as_the_host_knows_it);
 	suite_add_tcase(suite, structs);
 	TCase *memory = tcase_create("memory");

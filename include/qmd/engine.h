@@ -39,7 +39,8 @@ typedef struct qmd_engine_options {
 } qmd_engine_options;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_engine_options_init(qmd_engine_options *options);
+QMD_API void qmd_engine_options_init_sized(qmd_engine_options *options, size_t size);
+#define qmd_engine_options_init(options) qmd_engine_options_init_sized((options), sizeof *(options))
 
 /**
  * Compile a quantized model.
@@ -126,7 +127,8 @@ typedef struct qmd_context_options {
 } qmd_context_options;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_context_options_init(qmd_context_options *options);
+QMD_API void qmd_context_options_init_sized(qmd_context_options *options, size_t size);
+#define qmd_context_options_init(options) qmd_context_options_init_sized((options), sizeof *(options))
 
 /** New context; `options` NULL for the defaults. @since 0.1 */
 QMD_API qmd_status qmd_context_create(const qmd_engine *engine, const qmd_context_options *options,

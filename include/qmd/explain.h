@@ -23,7 +23,8 @@ typedef struct qmd_explain_options {
 } qmd_explain_options;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_explain_options_init(qmd_explain_options *options);
+QMD_API void qmd_explain_options_init_sized(qmd_explain_options *options, size_t size);
+#define qmd_explain_options_init(options) qmd_explain_options_init_sized((options), sizeof *(options))
 
 /** One residue's score. Set struct_size to sizeof(qmd_residue_score) before the call that fills it. */
 typedef struct qmd_residue_score {

@@ -59,7 +59,8 @@ typedef struct qmd_layer {
 } qmd_layer;
 
 /** Fill in defaults for a kind. @since 0.1 */
-QMD_API void qmd_layer_init(qmd_layer *layer, int32_t kind);
+QMD_API void qmd_layer_init_sized(qmd_layer *layer, size_t size, int32_t kind);
+#define qmd_layer_init(layer, kind) qmd_layer_init_sized((layer), sizeof *(layer), (kind))
 
 /** Height, width and channels; a flat vector is 1, 1, n. */
 typedef struct qmd_shape {

@@ -36,7 +36,8 @@ typedef struct qmd_onnx_export_options {
 } qmd_onnx_export_options;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_onnx_export_options_init(qmd_onnx_export_options *options);
+QMD_API void qmd_onnx_export_options_init_sized(qmd_onnx_export_options *options, size_t size);
+#define qmd_onnx_export_options_init(options) qmd_onnx_export_options_init_sized((options), sizeof *(options))
 
 /**
  * Write a model as an ONNX file; atomic. The same model gives the same bytes.

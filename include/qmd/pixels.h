@@ -38,7 +38,8 @@ typedef struct qmd_pixels_options {
 } qmd_pixels_options;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_pixels_options_init(qmd_pixels_options *options);
+QMD_API void qmd_pixels_options_init_sized(qmd_pixels_options *options, size_t size);
+#define qmd_pixels_options_init(options) qmd_pixels_options_init_sized((options), sizeof *(options))
 
 /**
  * Fit pixels on the training frames of a split.
@@ -102,7 +103,8 @@ typedef struct qmd_frame {
 } qmd_frame;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_frame_init(qmd_frame *frame);
+QMD_API void qmd_frame_init_sized(qmd_frame *frame, size_t size);
+#define qmd_frame_init(frame) qmd_frame_init_sized((frame), sizeof *(frame))
 
 /**
  * Frames to images.

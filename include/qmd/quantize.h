@@ -37,7 +37,8 @@ typedef struct qmd_quantize_options {
 } qmd_quantize_options;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_quantize_options_init(qmd_quantize_options *options);
+QMD_API void qmd_quantize_options_init_sized(qmd_quantize_options *options, size_t size);
+#define qmd_quantize_options_init(options) qmd_quantize_options_init_sized((options), sizeof *(options))
 
 /**
  * Quantize a trained model by symmetric per-channel quantization (docs/numerics.md).

@@ -39,7 +39,8 @@ typedef struct qmd_train_options {
 } qmd_train_options;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_train_options_init(qmd_train_options *options);
+QMD_API void qmd_train_options_init_sized(qmd_train_options *options, size_t size);
+#define qmd_train_options_init(options) qmd_train_options_init_sized((options), sizeof *(options))
 
 /**
  * Train a model on the training frames of a split with cross-entropy, from the weights it has, and bind it to the

@@ -168,7 +168,8 @@ typedef struct qmd_dataset_options {
 } qmd_dataset_options;
 
 /** Fill in defaults. @since 0.1 */
-QMD_API void qmd_dataset_options_init(qmd_dataset_options *options);
+QMD_API void qmd_dataset_options_init_sized(qmd_dataset_options *options, size_t size);
+#define qmd_dataset_options_init(options) qmd_dataset_options_init_sized((options), sizeof *(options))
 
 /** New data set without states. `options` is copied; NULL for the defaults. @since 0.1 */
 QMD_API qmd_status qmd_dataset_create(const qmd_dataset_options *options, qmd_dataset **dataset);

@@ -79,6 +79,16 @@ qmd_status qmdi_options_copy(void *defaults, size_t size, size_t smallest, const
 	return QMD_OK;
 }
 
+void qmdi_struct_fill(void *out, size_t size, const void *ours, size_t our_size) {
+	uint32_t struct_size;
+	if (!out || size < sizeof struct_size)
+		return;
+	memset(out, 0, size);
+	memcpy(out, ours, size < our_size ? size : our_size);
+	struct_size = (uint32_t)(size < our_size ? size : our_size);
+	memcpy(out, &struct_size, sizeof struct_size);
+}
+
 qmd_status qmdi_struct_give(void *out, const void *ours, size_t size, size_t smallest, const char *what) {
 	uint32_t room;
 	memcpy(&room, out, sizeof room);

@@ -35,6 +35,12 @@ void qmdi_keep_one_line(char *text);
 qmd_status qmdi_options_copy(void *defaults, size_t size, size_t smallest, const void *options, const char *what);
 
 /*
+ * Fill a caller's struct of `size` bytes with ours and set its struct_size: as much of it as both know; what only a
+ * newer caller knows becomes 0. `out` may be NULL.
+ */
+void qmdi_struct_fill(void *out, size_t size, const void *ours, size_t our_size);
+
+/*
  * The way out: fill a caller's struct from ours (`size` bytes, struct_size included), as far as the caller's
  * struct_size, which must be set, says that it reaches. A newer caller's further fields are left alone.
  */

@@ -41,9 +41,9 @@ struct qmd_context {
 
 /* ---- Making a context ---- */
 
-void qmd_context_options_init(qmd_context_options *options) {
-	if (options)
-		*options = (qmd_context_options){.struct_size = sizeof *options, .n_threads = 1, .max_batch = 32};
+void qmd_context_options_init_sized(qmd_context_options *options, size_t size) {
+	const qmd_context_options defaults = {.struct_size = sizeof defaults, .n_threads = 1, .max_batch = 32};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
 static qmd_status check_options(const qmd_context_options *options) {

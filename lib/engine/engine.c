@@ -47,9 +47,9 @@ void qmd_engine_free(qmd_engine *engine) {
 
 /* ---- Questions ---- */
 
-void qmd_engine_options_init(qmd_engine_options *options) {
-	if (options)
-		*options = (qmd_engine_options){.struct_size = sizeof *options, .fuse = 1};
+void qmd_engine_options_init_sized(qmd_engine_options *options, size_t size) {
+	const qmd_engine_options defaults = {.struct_size = sizeof defaults, .fuse = 1};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
 size_t qmd_engine_n_classes(const qmd_engine *engine) {

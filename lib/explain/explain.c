@@ -60,9 +60,9 @@ typedef struct explain_job {
 	size_t n_seen;
 } explain_job;
 
-void qmd_explain_options_init(qmd_explain_options *options) {
-	if (options)
-		*options = (qmd_explain_options){.struct_size = sizeof *options, .n_threads = 1};
+void qmd_explain_options_init_sized(qmd_explain_options *options, size_t size) {
+	const qmd_explain_options defaults = {.struct_size = sizeof defaults, .n_threads = 1};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
 /* ---- Do data set and engine fit together? ---- */

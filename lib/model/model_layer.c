@@ -27,17 +27,16 @@ const char *qmdi_layer_kind_name(int32_t kind) {
 	return kind > 0 && kind < n ? kind_names[kind] : NULL;
 }
 
-void qmd_layer_init(qmd_layer *layer, int32_t kind) {
-	if (!layer)
-		return;
-	*layer = (qmd_layer){.struct_size = sizeof *layer, .kind = kind, .inputs = {QMD_PREVIOUS, QMD_PREVIOUS}};
+void qmd_layer_init_sized(qmd_layer *layer, size_t size, int32_t kind) {
+	qmd_layer defaults = {.struct_size = sizeof defaults, .kind = kind, .inputs = {QMD_PREVIOUS, QMD_PREVIOUS}};
 	if (kind == QMD_LAYER_CONV2D) {
-		layer->stride_h = layer->stride_w = 1;
-		layer->padding = QMD_PADDING_VALID;
+		defaults.stride_h = defaults.stride_w = 1;
+		defaults.padding = QMD_PADDING_VALID;
 	} else if (kind == QMD_LAYER_BATCHNORM) {
-		layer->epsilon = 1e-3f;
-		layer->momentum = 0.99f;
+		defaults.epsilon = 1e-3f;
+		defaults.momentum = 0.99f;
 	}
+	qmdi_struct_fill(layer, size, &defaults, sizeof defaults);
 }
 
 static qmd_status at_least_1(const qmdi_layer *layer, const char *field, uint32_t value) {

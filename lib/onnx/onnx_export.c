@@ -316,13 +316,13 @@ static qmd_status check_model(const qmd_model *model) {
 	return QMD_OK;
 }
 
-void qmd_onnx_export_options_init(qmd_onnx_export_options *options) {
-	if (options)
-		*options = (qmd_onnx_export_options){.struct_size = sizeof *options,
-											 .target = QMD_ONNX_TARGET_DEFAULT,
-											 .layout = QMD_ONNX_NCHW,
-											 .opset = MIN_OPSET,
-											 .activations_type = QMD_S8};
+void qmd_onnx_export_options_init_sized(qmd_onnx_export_options *options, size_t size) {
+	const qmd_onnx_export_options defaults = {.struct_size = sizeof defaults,
+											  .target = QMD_ONNX_TARGET_DEFAULT,
+											  .layout = QMD_ONNX_NCHW,
+											  .opset = MIN_OPSET,
+											  .activations_type = QMD_S8};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
 /* Everything of `e` is to be released by the caller whatever is returned. */

@@ -179,10 +179,9 @@ qmd_status qmd_pixels_background(const qmd_pixels *pixels, void *image) {
 
 /* ---- Frames to images ---- */
 
-void qmd_frame_init(qmd_frame *frame) {
-	if (!frame)
-		return;
-	*frame = (qmd_frame){.struct_size = sizeof *frame, .type = QMD_F32, .unit = QMD_ANGSTROM, .stride = 3};
+void qmd_frame_init_sized(qmd_frame *frame, size_t size) {
+	const qmd_frame defaults = {.struct_size = sizeof defaults, .type = QMD_F32, .unit = QMD_ANGSTROM, .stride = 3};
+	qmdi_struct_fill(frame, size, &defaults, sizeof defaults);
 }
 
 /* The workspace holds three planes of doubles, then three of integers. */

@@ -13,11 +13,10 @@
 /* An atom that a simulation holds in place still gets steps of a size that says something. */
 #define MIN_SIGMA 0.01
 
-void qmd_pixels_options_init(qmd_pixels_options *options) {
-	if (!options)
-		return;
-	*options = (qmd_pixels_options){
-		.struct_size = sizeof *options, .kind = QMD_PIXELS_DISPLACEMENT, .range = 5.0, .n_iterations = 3};
+void qmd_pixels_options_init_sized(qmd_pixels_options *options, size_t size) {
+	const qmd_pixels_options defaults = {
+		.struct_size = sizeof defaults, .kind = QMD_PIXELS_DISPLACEMENT, .range = 5.0, .n_iterations = 3};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
 static qmd_status check_options(const qmd_pixels_options *options) {

@@ -12,19 +12,18 @@
 
 #define FIRST_SIZE sizeof(qmd_quantize_options) /* of the oldest version */
 
-void qmd_quantize_options_init(qmd_quantize_options *options) {
-	if (!options)
-		return;
-	*options = (qmd_quantize_options){.struct_size = sizeof *options,
-									  .weight_bits = 8,
-									  .activation_bits = 8,
-									  .observer = QMD_OBSERVER_EMA_MAX,
-									  .percentile = 99.99,
-									  .linear_collapse = 1,
-									  .epochs = 5,
-									  .learning_rate = 1e-5,
-									  .batch_size = 16,
-									  .seed = 1};
+void qmd_quantize_options_init_sized(qmd_quantize_options *options, size_t size) {
+	const qmd_quantize_options defaults = {.struct_size = sizeof defaults,
+										   .weight_bits = 8,
+										   .activation_bits = 8,
+										   .observer = QMD_OBSERVER_EMA_MAX,
+										   .percentile = 99.99,
+										   .linear_collapse = 1,
+										   .epochs = 5,
+										   .learning_rate = 1e-5,
+										   .batch_size = 16,
+										   .seed = 1};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
 static qmd_status check_bits(const char *name, uint32_t bits) {

@@ -4,20 +4,19 @@
 
 #define FIRST_SIZE sizeof(qmd_train_options) /* of the oldest version */
 
-void qmd_train_options_init(qmd_train_options *options) {
-	if (!options)
-		return;
-	*options = (qmd_train_options){.struct_size = sizeof *options,
-								   .optimizer = QMD_OPTIMIZER_ADAM,
-								   .learning_rate = 3e-4,
-								   .beta1 = 0.9,
-								   .beta2 = 0.999,
-								   .epsilon = 1e-7,
-								   .batch_size = 16,
-								   .epochs = 30,
-								   .target_loss = 0.05,
-								   .seed = 1,
-								   .checkpoint_interval = 1};
+void qmd_train_options_init_sized(qmd_train_options *options, size_t size) {
+	const qmd_train_options defaults = {.struct_size = sizeof defaults,
+										.optimizer = QMD_OPTIMIZER_ADAM,
+										.learning_rate = 3e-4,
+										.beta1 = 0.9,
+										.beta2 = 0.999,
+										.epsilon = 1e-7,
+										.batch_size = 16,
+										.epochs = 30,
+										.target_loss = 0.05,
+										.seed = 1,
+										.checkpoint_interval = 1};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
 static qmd_status prepare(const qmd_model *model, const qmd_train_options *given, qmd_train_options *options) {

@@ -9,10 +9,10 @@
 
 /* ---- Making and freeing ---- */
 
-void qmd_dataset_options_init(qmd_dataset_options *options) {
-	if (options)
-		*options = (qmd_dataset_options){
-			.struct_size = sizeof *options, .selection = "protein and noh", .map_path = NULL, .stride = 1};
+void qmd_dataset_options_init_sized(qmd_dataset_options *options, size_t size) {
+	const qmd_dataset_options defaults = {
+		.struct_size = sizeof defaults, .selection = "protein and noh", .map_path = NULL, .stride = 1};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
 static qmd_status fill_dataset(qmd_dataset *dataset, const qmd_dataset_options *options) {

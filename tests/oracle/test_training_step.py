@@ -327,7 +327,7 @@ def check_gradients(dump, gradients):
     for name, of_parameters in gradients.items():
         for p, expected in enumerate(of_parameters):
             close(dump.read("gradient", name, str(p)), expected, 2e-5, least=0.01)
-    assert max(np.abs(d_weight).max() for d_weight, _ in gradients.values()) > 0.1
+    assert max(np.abs(d_weight).max() for d_weight, _ in gradients.values()) > 0.01  # not all below `least`
 
 
 @pytest.mark.parametrize("dump", ["preset", "residual"], indirect=True)

@@ -39,7 +39,7 @@ def test_options_are_as_large_as_in_c(struct):
 
 def test_frame_is_as_large_as_in_c():
     frame = _c.Frame()
-    _c.library().qmd_frame_init(ctypes.byref(frame))
+    _c.library().qmd_frame_init_sized(ctypes.byref(frame), ctypes.sizeof(frame))
     assert frame.struct_size == ctypes.sizeof(_c.Frame)
 
 

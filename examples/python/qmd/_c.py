@@ -38,7 +38,7 @@ class Options(ctypes.Structure):
 
     def __init__(self, **values):
         super().__init__()
-        getattr(library(), self._init_)(byref(self))
+        getattr(library(), self._init_ + "_sized")(byref(self), ctypes.sizeof(self))
         for name, value in values.items():
             if name not in {field[0] for field in self._fields_}:
                 raise TypeError(f"{type(self).__name__} has no option '{name}'")
@@ -73,9 +73,9 @@ class TrainOptions(Options):
     _init_ = "qmd_train_options_init"
     _fields_ = [("struct_size", c_uint32), ("optimizer", c_int32), ("learning_rate", c_double), ("beta1", c_double),
                 ("beta2", c_double), ("epsilon", c_double), ("weight_decay", c_double), ("batch_size", c_uint32),
-                ("epochs", c_uint32), ("target_loss", c_double), ("patience", c_uint32), ("seed", c_uint64), ("n_threads", c_uint32),
-                ("checkpoint_path", c_char_p), ("checkpoint_interval", c_uint32), ("progress", PROGRESS),
-                ("user", c_void_p)]
+                ("epochs", c_uint32), ("target_loss", c_double), ("patience", c_uint32), ("seed", c_uint64),
+                ("n_threads", c_uint32), ("checkpoint_path", c_char_p), ("checkpoint_interval", c_uint32),
+                ("progress", PROGRESS), ("user", c_void_p)]
 
 
 class QuantizeOptions(Options):
@@ -124,7 +124,7 @@ _FUNCTIONS = {
     "qmd_version": (c_char_p, []),
     "qmd_status_name": (c_char_p, [c_int32]),
     "qmd_last_error": (c_char_p, []),
-    "qmd_dataset_options_init": (None, [POINTER(DatasetOptions)]),
+    "qmd_dataset_options_init_sized": (None, [POINTER(DatasetOptions), c_size_t]),
     "qmd_dataset_create": (Error, [POINTER(DatasetOptions), _OUT]),
     "qmd_dataset_free": (None, [_HANDLE]),
     "qmd_dataset_add_state": (Error, [_HANDLE, c_char_p, c_char_p, POINTER(c_char_p), c_size_t]),
@@ -144,7 +144,7 @@ _FUNCTIONS = {
     "qmd_split_free": (None, [_HANDLE]),
     "qmd_split_train": (POINTER(c_uint32), [_HANDLE, POINTER(c_size_t)]),
     "qmd_split_test": (POINTER(c_uint32), [_HANDLE, POINTER(c_size_t)]),
-    "qmd_pixels_options_init": (None, [POINTER(PixelsOptions)]),
+    "qmd_pixels_options_init_sized": (None, [POINTER(PixelsOptions), c_size_t]),
     "qmd_pixels_fit": (Error, [_HANDLE, _HANDLE, POINTER(PixelsOptions), _OUT]),
     "qmd_pixels_free": (None, [_HANDLE]),
     "qmd_pixels_side": (c_size_t, [_HANDLE]),
@@ -152,7 +152,7 @@ _FUNCTIONS = {
     "qmd_pixels_type": (c_int32, [_HANDLE]),
     "qmd_pixels_run_dataset": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, c_void_p]),
     "qmd_pixels_write_png": (Error, [_HANDLE, c_void_p, c_char_p]),
-    "qmd_frame_init": (None, [POINTER(Frame)]),
+    "qmd_frame_init_sized": (None, [POINTER(Frame), c_size_t]),
     "qmd_model_create_preset": (Error, [c_char_p, Shape, c_uint32, c_uint64, _OUT]),
     "qmd_model_load": (Error, [c_char_p, _OUT]),
     "qmd_model_save": (Error, [_HANDLE, c_char_p]),
@@ -160,14 +160,14 @@ _FUNCTIONS = {
     "qmd_model_n_classes": (c_size_t, [_HANDLE]),
     "qmd_model_n_parameters": (c_size_t, [_HANDLE]),
     "qmd_model_n_macs": (c_uint64, [_HANDLE]),
-    "qmd_train_options_init": (None, [POINTER(TrainOptions)]),
+    "qmd_train_options_init_sized": (None, [POINTER(TrainOptions), c_size_t]),
     "qmd_train": (Error, [_HANDLE, _HANDLE, _HANDLE, _HANDLE, POINTER(TrainOptions)]),
     "qmd_predictor_create": (Error, [_HANDLE, c_uint32, c_uint32, _OUT]),
     "qmd_predictor_free": (None, [_HANDLE]),
     "qmd_predictor_run": (Error, [_HANDLE, POINTER(Frame), c_size_t, c_void_p, c_void_p]),
-    "qmd_quantize_options_init": (None, [POINTER(QuantizeOptions)]),
+    "qmd_quantize_options_init_sized": (None, [POINTER(QuantizeOptions), c_size_t]),
     "qmd_quantize": (Error, [_HANDLE, _HANDLE, _HANDLE, POINTER(QuantizeOptions), _OUT]),
-    "qmd_engine_options_init": (None, [POINTER(EngineOptions)]),
+    "qmd_engine_options_init_sized": (None, [POINTER(EngineOptions), c_size_t]),
     "qmd_engine_compile": (Error, [_HANDLE, POINTER(EngineOptions), _OUT]),
     "qmd_engine_save": (Error, [_HANDLE, c_char_p]),
     "qmd_engine_load": (Error, [c_char_p, _OUT]),
@@ -179,11 +179,11 @@ _FUNCTIONS = {
     "qmd_engine_n_layers": (c_size_t, [_HANDLE]),
     "qmd_engine_layer_info": (Error, [_HANDLE, c_size_t, POINTER(EngineLayer)]),
     "qmd_engine_passes": (c_char_p, [_HANDLE]),
-    "qmd_context_options_init": (None, [POINTER(ContextOptions)]),
+    "qmd_context_options_init_sized": (None, [POINTER(ContextOptions), c_size_t]),
     "qmd_context_create": (Error, [_HANDLE, POINTER(ContextOptions), _OUT]),
     "qmd_context_free": (None, [_HANDLE]),
     "qmd_context_run_outputs": (Error, [_HANDLE, POINTER(Frame), c_size_t, POINTER(Output), c_size_t]),
-    "qmd_explain_options_init": (None, [POINTER(ExplainOptions)]),
+    "qmd_explain_options_init_sized": (None, [POINTER(ExplainOptions), c_size_t]),
     "qmd_explain": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, POINTER(ExplainOptions), _OUT]),
     "qmd_explanation_free": (None, [_HANDLE]),
     "qmd_explanation_n_residues": (c_size_t, [_HANDLE]),

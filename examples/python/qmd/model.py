@@ -127,7 +127,7 @@ def frames_of(xyz, unit="angstrom", box=None, indices=None):
     frames = (_c.Frame * max(n, 1))()
     for i in range(n):
         frame = frames[i]
-        _c.library().qmd_frame_init(ctypes.byref(frame))
+        _c.library().qmd_frame_init_sized(ctypes.byref(frame), ctypes.sizeof(frame))
         frame.type = _c.F32 if xyz.dtype == np.float32 else _c.F64
         frame.unit = _one_of({"angstrom": _c.ANGSTROM, "nm": _c.NM}, unit, "unit")
         frame.xyz = xyz.ctypes.data + i * xyz.strides[0]
