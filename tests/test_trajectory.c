@@ -539,7 +539,7 @@ START_TEST(opens_files_with_odd_names) {
 	snprintf(path, sizeof path, "%.*s", (int)(strrchr(plain, '/') - plain), plain);
 	ck_assert_int_eq(chdir(path), 0);
 	qmd_trajectory_free(open_one("odd#mode=zarr"));
-	open_fails("http://localhost/x.nc", QMD_ERROR_IO, "cannot open");
+	open_fails("http://localhost/x.nc", QMD_ERROR_IO, "cannot be opened");
 	ck_assert_int_eq(chdir(directory), 0);
 	open_fails("/", QMD_ERROR_IO, "not a regular file");
 }

@@ -2,11 +2,56 @@
 #include "support.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <unistd.h>
 
 #include "base/random.h"
+#include "dcd_fixture.h"
 #include "netcdf_fixture.h"
+
+/* ---- An allocator that remembers how much was held at most ---- */
+
+#define MEMORY_LIMIT(file_size) ((64u << 20) + 4 * (file_size))
+
+static size_t held, most_held;
+
+static void *count_allocate(void *user, size_t size) {
+	(void)user;
+	void *made = malloc(size);
+	held += malloc_usable_size(made);
+	most_held = held > most_held ? held : most_held;
+	return made;
+}
+
+static void count_release(void *user, void *pointer) {
+	(void)user;
+	held -= malloc_usable_size(pointer);
+	free(pointer);
+}
+
+static void *count_reallocate(void *user, void *pointer, size_t size) {
+	const size_t before = malloc_usable_size(pointer);
+	void *made = count_allocate(user, size);
+	if (!made)
+		return NULL;
+	memcpy(made, pointer, before < size ? before : size);
+	count_release(user, pointer);
+	return made;
+}
+
+static void count_memory(void) {
+	const qmd_allocator counting = {count_allocate, count_reallocate, count_release, NULL};
+	held = most_held = 0;
+	qmdt_ok(qmd_set_allocator(&counting));
+}
+
+static void check_memory(void) {
+	ck_assert_uint_eq(held, 0);
+	qmdt_ok(qmd_set_allocator(NULL));
+}
+
+/* ---- Damaged files ---- */
 
 /* One file that is written over and over: making a new one each time costs more than reading it. */
 typedef struct victim_file {
@@ -32,6 +77,7 @@ static void overwrite(victim_file *victim, const unsigned char *bytes, size_t si
 /* Open a file and read all there is, as far as it goes. */
 static qmd_status use_file(const char *path) {
 	qmd_trajectory *trajectory;
+	most_held = held;
 	const qmd_status status = qmd_trajectory_open(&path, 1, 0, &trajectory);
 	if (status != QMD_OK) {
 		ck_assert_ptr_null(trajectory);
@@ -52,6 +98,12 @@ static qmd_status use_file(const char *path) {
 	free(xyz);
 	qmd_trajectory_free(trajectory);
 	return QMD_OK;
+}
+
+static void use_victim(const victim_file *victim, qmd_status *status) {
+	*status = use_file(victim->path);
+	ck_assert_msg(most_held <= MEMORY_LIMIT(victim->size), "%zu bytes were held for a file of %zu", most_held,
+				  victim->size);
 }
 
 static const double numbers[] = {1, 2, 3, 4, 5, 6, 90, 90, 90};
@@ -76,6 +128,84 @@ START_TEST(refuses_every_truncation) {
 		overwrite(&victim, bytes, size);
 		qmdt_ok(use_file(victim.path));
 		free(bytes);
+	}
+	close(victim.descriptor);
+}
+END_TEST
+
+/* Small files of the formats that are frame after frame. */
+typedef struct framed_file {
+	unsigned char *bytes;
+	size_t size;
+} framed_file;
+
+static unsigned char *corpus(const char *name, size_t *size) {
+	char path[4096];
+	snprintf(path, sizeof path, "%s/tests/fuzz/corpus/%s", QMDT_SOURCE_DIR, name);
+	return qmdt_read_file(path, size);
+}
+
+enum { N_FRAMED = 7 };
+
+static framed_file framed(size_t which) {
+	static const double cell[6] = {30, 0, 40, 0, 0, 50};
+	static const uint32_t free_atoms[2] = {1, 3};
+	static const char *const names[] = {"xtc/water.xtc", "xtc/plain.xtc", "xtc/large-magic.xtc", "xtc/plain-ranges.xtc",
+										"dcd/mdanalysis.dcd"};
+	framed_file file = {0};
+	if (which < 5) {
+		file.bytes = corpus(names[which], &file.size);
+		return file;
+	}
+	const qmdt_dcd content = {.n_frames = 3,
+							  .n_atoms = 3,
+							  .cell = cell,
+							  .step_interval = 1,
+							  .time_step = 1,
+							  .is_big_endian = which == 6,
+							  .has_wide_markers = which == 6,
+							  .free_atoms = free_atoms,
+							  .n_free = 2};
+	file.bytes = qmdt_read_file(qmdt_write_dcd("framed.dcd", &content), &file.size);
+	return file;
+}
+
+/* A file that ends with a frame is a shorter file: the others are refused. */
+START_TEST(refuses_every_truncation_within_a_frame) {
+	static const size_t n_whole[N_FRAMED] = {2, 1, 0, 1, 3, 3, 3};
+	victim_file victim = new_victim("cut");
+	for (size_t i = 0; i < N_FRAMED; i++) {
+		framed_file file = framed(i);
+		size_t n_opened = 0;
+		qmd_status status;
+		for (size_t length = 0; length < file.size; length++) {
+			overwrite(&victim, file.bytes, length);
+			use_victim(&victim, &status);
+			ck_assert_msg(status == QMD_OK || status == QMD_ERROR_FORMAT, "%s", qmd_last_error());
+			n_opened += status == QMD_OK;
+		}
+		ck_assert_uint_eq(n_opened, n_whole[i]);
+		overwrite(&victim, file.bytes, file.size);
+		qmdt_ok(use_file(victim.path));
+		free(file.bytes);
+	}
+	close(victim.descriptor);
+}
+END_TEST
+
+START_TEST(survives_every_damaged_byte_of_frames) {
+	victim_file victim = new_victim("damaged");
+	for (size_t i = 0; i < N_FRAMED; i++) {
+		framed_file file = framed(i);
+		for (size_t at = 0; at < file.size; at++)
+			for (unsigned value = 1; value < 256; value = value < 4 ? value + 1 : value * 2 - 1) {
+				qmd_status status;
+				file.bytes[at] ^= (unsigned char)value;
+				overwrite(&victim, file.bytes, file.size);
+				use_victim(&victim, &status);
+				file.bytes[at] ^= (unsigned char)value;
+			}
+		free(file.bytes);
 	}
 	close(victim.descriptor);
 }
@@ -119,7 +249,8 @@ START_TEST(survives_random_damage) {
 				damaged[at] = values[qmdi_random_u32(seed, i, drawn++) % sizeof values];
 			}
 			overwrite(&victim, damaged, size - (seed % 3 == 0 ? qmdi_random_u32(seed, i, drawn) % size : 0));
-			use_file(victim.path);
+			qmd_status status;
+			use_victim(&victim, &status);
 		}
 		free(bytes);
 		free(damaged);
@@ -260,8 +391,11 @@ int main(void) {
 	Suite *suite = suite_create("trajectory_hostile");
 	TCase *files = tcase_create("files");
 	tcase_set_timeout(files, 300);
+	tcase_add_checked_fixture(files, count_memory, check_memory);
 	tcase_add_test(files, refuses_every_truncation);
+	tcase_add_test(files, refuses_every_truncation_within_a_frame);
 	tcase_add_test(files, survives_every_damaged_byte);
+	tcase_add_test(files, survives_every_damaged_byte_of_frames);
 	tcase_add_test(files, survives_random_damage);
 	tcase_add_test(files, refuses_made_up_headers);
 	tcase_add_test(files, refuses_short_files);

@@ -9,7 +9,11 @@ static int run(const program_arguments *arguments) {
 	TRY(kind_of_file(path, &kind));
 	switch (kind) {
 	case KIND_NETCDF:
-		return inspect_trajectory(arguments, path);
+		return inspect_trajectory(arguments, path, "netcdf");
+	case KIND_XTC:
+		return inspect_trajectory(arguments, path, "xtc");
+	case KIND_DCD:
+		return inspect_trajectory(arguments, path, "dcd");
 	case KIND_MODEL:
 		return inspect_model(arguments, path);
 	case KIND_ENGINE:
@@ -25,7 +29,7 @@ static int run(const program_arguments *arguments) {
 static const option_code options[] = {OPTION_SELECT, OPTION_JSON, OPTION_HELP, OPTION_END};
 
 const program_command command_inspect = {.name = "inspect",
-										 .summary = "Say what is in a file: PDB, NetCDF trajectory, model or engine",
+										 .summary = "Say what is in a file: PDB, trajectory, model or engine",
 										 .operands = "FILE",
 										 .details = "\nOf an engine the plan is listed step by step, with the kernel "
 													"that this machine runs, and what each pass did.\n"

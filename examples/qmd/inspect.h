@@ -5,7 +5,7 @@
 #include "arguments.h"
 
 int inspect_topology(const program_arguments *arguments, const char *path);
-int inspect_trajectory(const program_arguments *arguments, const char *path);
+int inspect_trajectory(const program_arguments *arguments, const char *path, const char *kind);
 int inspect_model(const program_arguments *arguments, const char *path);
 int inspect_engine(const program_arguments *arguments, const char *path);
 

@@ -93,7 +93,7 @@ int inspect_topology(const program_arguments *arguments, const char *path) {
 	return code;
 }
 
-/* ---- NetCDF ---- */
+/* ---- Trajectories ---- */
 
 /* What all frames have in common. Every frame is read: a file that is inspected can be used. */
 typedef struct extent {
@@ -138,11 +138,12 @@ static int measure(qmd_trajectory *trajectory, extent *e) {
 	return PROGRAM_OK;
 }
 
-static json_t *describe_trajectory(const char *path, const qmd_trajectory *trajectory, const extent *e) {
+static json_t *describe_trajectory(const char *path, const char *kind, const qmd_trajectory *trajectory,
+								   const extent *e) {
 	json_t *box = json_array();
 	for (size_t i = 0; e->has_box && i < 9; i++)
 		json_array_append_new(box, report_number(e->box[i]));
-	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:[o,o,o], s:[o,o,o], s:s}", "file", path, "kind", "netcdf",
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o, s:[o,o,o], s:[o,o,o], s:s}", "file", path, "kind", kind,
 					 "n_frames", (json_int_t)qmd_trajectory_n_frames(trajectory), "n_atoms",
 					 (json_int_t)qmd_trajectory_n_atoms(trajectory), "first_time_ps", report_number(e->first_ps),
 					 "last_time_ps", report_number(e->last_ps), "box", box, "low", report_number((double)e->low[0]),
@@ -151,9 +152,9 @@ static json_t *describe_trajectory(const char *path, const qmd_trajectory *traje
 					 report_number((double)e->high[2]), "length_unit", "angstrom");
 }
 
-static void print_trajectory(const char *path, const qmd_trajectory *trajectory, const extent *e) {
-	printf("%s: AMBER NetCDF trajectory, %zu frames of %zu atoms, all read\n", path,
-		   qmd_trajectory_n_frames(trajectory), qmd_trajectory_n_atoms(trajectory));
+static void print_trajectory(const char *path, const char *kind, const qmd_trajectory *trajectory, const extent *e) {
+	printf("%s: trajectory (%s), %zu frames of %zu atoms, all read\n", path, kind, qmd_trajectory_n_frames(trajectory),
+		   qmd_trajectory_n_atoms(trajectory));
 	if (isfinite(e->first_ps))
 		printf("time         %.9g to %.9g ps\n", e->first_ps, e->last_ps);
 	else
@@ -170,17 +171,17 @@ static void print_trajectory(const char *path, const qmd_trajectory *trajectory,
 			   e->box[3 * i + 2], i == 0 ? " (first frame)" : "");
 }
 
-int inspect_trajectory(const program_arguments *arguments, const char *path) {
+int inspect_trajectory(const program_arguments *arguments, const char *path, const char *kind) {
 	qmd_trajectory *trajectory = NULL;
 	TRY_QMD(qmd_trajectory_open(&path, 1, 0, &trajectory));
 	extent e;
 	int code = measure(trajectory, &e);
 	if (code == PROGRAM_OK && arguments->json) {
-		json_t *json = describe_trajectory(path, trajectory, &e);
+		json_t *json = describe_trajectory(path, kind, trajectory, &e);
 		code = report_print(json);
 		json_decref(json);
 	} else if (code == PROGRAM_OK) {
-		print_trajectory(path, trajectory, &e);
+		print_trajectory(path, kind, trajectory, &e);
 	}
 	qmd_trajectory_free(trajectory);
 	return code;

@@ -4,7 +4,15 @@
 
 #include "program.h"
 
-typedef enum file_kind { KIND_PDB, KIND_NETCDF, KIND_MODEL, KIND_ENGINE, KIND_CHECKPOINT } file_kind;
+typedef enum file_kind {
+	KIND_PDB,
+	KIND_NETCDF,
+	KIND_XTC,
+	KIND_DCD,
+	KIND_MODEL,
+	KIND_ENGINE,
+	KIND_CHECKPOINT
+} file_kind;
 
 /* By its first bytes; text is taken for a PDB file. Fails for a file that cannot be read. */
 int kind_of_file(const char *path, file_kind *kind);

@@ -93,16 +93,18 @@ QMD_API qmd_status qmd_topology_select(const qmd_topology *topology, const char 
 typedef struct qmd_trajectory qmd_trajectory;
 
 /**
- * Open AMBER NetCDF trajectories (Convention 1.0; CDF-1, CDF-2 and CDF-5) as one trajectory.
+ * Open trajectory files as one trajectory: AMBER NetCDF (Convention 1.0; CDF-1, CDF-2 and CDF-5), XTC of GROMACS, and
+ * DCD of CHARMM, NAMD and others (docs/trajectory.md says what is read of each).
  *
- * @param paths    n_paths file names, in order
+ * @param paths    n_paths file names, in order; the first bytes of each file tell its format
  * @param n_paths  at least 1
  * @param n_atoms  number of atoms that every file must have, or 0 for whatever the first has
- * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_IO; QMD_ERROR_FORMAT (not NetCDF, truncated, a missing or mistyped
- *         variable); QMD_ERROR_SHAPE if the numbers of atoms differ; QMD_ERROR_UNSUPPORTED for an unknown unit
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_IO; QMD_ERROR_FORMAT (none of these formats, truncated, a missing or
+ *         mistyped variable); QMD_ERROR_SHAPE if the numbers of atoms differ; QMD_ERROR_UNSUPPORTED for an unknown
+ * unit, NetCDF-4, velocities or four dimensions in a DCD file; QMD_ERROR_MEMORY
  *
- * The header is checked against the file's size before NetCDF-C sees the file. NetCDF-C is not thread-safe: libqmd
- * holds a lock around its own calls, and cannot exclude the host's. @since 0.1
+ * Sizes are checked against the file's before anything is allocated, and before NetCDF-C sees the file. NetCDF-C is not
+ * thread-safe: libqmd holds a lock around its own calls, and cannot exclude the host's. @since 0.1
  */
 QMD_API qmd_status qmd_trajectory_open(const char *const *paths, size_t n_paths, size_t n_atoms,
 									   qmd_trajectory **trajectory);
@@ -129,13 +131,14 @@ QMD_API size_t qmd_trajectory_n_file_frames(const qmd_trajectory *trajectory, si
  * @param n         number of frames; first + n must not exceed qmd_trajectory_n_frames()
  * @param[out] xyz  n * n_atoms * 3 floats, row-major [frame][atom][x y z], in angstrom
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE (also if a coordinate is not finite: the message names file,
- * frame and atom); QMD_ERROR_IO
+ *         frame and atom); QMD_ERROR_FORMAT if packed coordinates of an XTC file or records of a DCD file are damaged;
+ *         QMD_ERROR_IO
  *
- * Units are converted by the file's `units` and `scale_factor` attributes. @since 0.1
+ * Units are converted, in NetCDF by the file's `units` and `scale_factor` attributes. @since 0.1
  */
 QMD_API qmd_status qmd_trajectory_read(qmd_trajectory *trajectory, size_t first, size_t n, float *xyz);
 
-/** Time of one frame in picoseconds. QMD_ERROR_STATE if the file has no `time`; QMD_ERROR_RANGE beyond the last frame,
+/** Time of one frame in picoseconds. QMD_ERROR_STATE if the file has no times; QMD_ERROR_RANGE beyond the last frame,
  * or if the time is not finite. @since 0.1 */
 QMD_API qmd_status qmd_trajectory_time_ps(qmd_trajectory *trajectory, size_t frame, double *time_ps);
 
@@ -145,6 +148,7 @@ QMD_API qmd_status qmd_trajectory_time_ps(qmd_trajectory *trajectory, size_t fra
  * @param[out] box      9 doubles, the box vectors a, b, c as rows, in angstrom; a along x, b in the xy plane
  * @param[out] has_box  1 if the file has a box for this frame with a volume, else 0 (and box is all 0)
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE beyond the last frame, or if a length or an angle is not finite;
+ *         QMD_ERROR_UNSUPPORTED for vectors in other directions (XTC) and CHARMM's symmetric box matrix (DCD);
  *         QMD_ERROR_IO
  * @since 0.1
  */

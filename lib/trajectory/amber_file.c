@@ -1,4 +1,5 @@
-#include "amber_file.h"
+/* AMBER NetCDF trajectories (Convention 1.0), read through NetCDF-C behind a lock. */
+#include "trajectory_file.h"
 
 #include <math.h>
 #include <netcdf.h>
@@ -9,17 +10,37 @@
 #include <string.h>
 #include <strings.h>
 
-#include "base/float_environment.h"
 #include "base/log.h"
 #include "base/memory.h"
 #include "netcdf_check.h"
+#include "unit_cell.h"
 
 #define ATTRIBUTE_SIZE 64
 
 /* NetCDF-C is not thread-safe, not even for different files. */
 static pthread_mutex_t netcdf_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static qmd_status fail_netcdf(const qmdi_amber_file *file, int code, const char *what) {
+/* A variable whose first dimension is the frame. */
+typedef struct amber_variable {
+	int id;       /* of NetCDF-C; -1 if the file has none */
+	double scale; /* what the stored numbers are multiplied by to give angstrom, picoseconds or degrees */
+	int is_float; /* stored in single precision, else in double */
+} amber_variable;
+
+typedef struct amber_file {
+	const char *path; /* borrowed */
+	int id;           /* of NetCDF-C */
+	int is_open;
+	size_t n_frames, n_atoms;
+	amber_variable coordinates, time, cell_lengths, cell_angles;
+	double *row; /* one frame as stored, if its numbers must be converted; else NULL */
+} amber_file;
+
+static int has_magic(const unsigned char start[QMDI_MAGIC_SIZE]) {
+	return memcmp(start, "CDF", 3) == 0 || memcmp(start, "\x89HDF", 4) == 0; /* HDF5 is refused by its name */
+}
+
+static qmd_status fail_netcdf(const amber_file *file, int code, const char *what) {
 	return qmdi_fail(code == NC_ENOMEM ? QMD_ERROR_MEMORY : QMD_ERROR_IO, "%s: %s: %s", file->path, what,
 					 nc_strerror(code));
 }
@@ -52,7 +73,7 @@ static const struct unit {
 			 {ANGLE, "radians", 180 / M_PI}};
 
 /* A text attribute without the blanks and NULs that writers pad with; "" if there is none. */
-static qmd_status get_text(const qmdi_amber_file *file, int variable, const char *name, char text[ATTRIBUTE_SIZE]) {
+static qmd_status get_text(const amber_file *file, int variable, const char *name, char text[ATTRIBUTE_SIZE]) {
 	nc_type type;
 	size_t length;
 	text[0] = 0;
@@ -73,7 +94,7 @@ static qmd_status get_text(const qmdi_amber_file *file, int variable, const char
 	return QMD_OK;
 }
 
-static qmd_status get_scale_factor(const qmdi_amber_file *file, int variable, const char *name, double *factor) {
+static qmd_status get_scale_factor(const amber_file *file, int variable, const char *name, double *factor) {
 	nc_type type;
 	size_t length;
 	*factor = 1;
@@ -95,7 +116,7 @@ static qmd_status get_scale_factor(const qmdi_amber_file *file, int variable, co
 }
 
 /* The convention demands `units`, but names one unit for each variable: it is what a file without them means. */
-static qmd_status get_scale(const qmdi_amber_file *file, int variable, const char *name, unit_quantity quantity,
+static qmd_status get_scale(const amber_file *file, int variable, const char *name, unit_quantity quantity,
 							double *scale) {
 	char text[ATTRIBUTE_SIZE];
 	QMDI_TRY(get_scale_factor(file, variable, name, scale));
@@ -127,7 +148,7 @@ static const variable_layout time_layout = {"time", TIME, 1, {"frame"}, 0};
 static const variable_layout lengths_layout = {"cell_lengths", LENGTH, 2, {"frame", "cell_spatial"}, 1};
 static const variable_layout angles_layout = {"cell_angles", ANGLE, 2, {"frame", "cell_angular"}, 1};
 
-static qmd_status check_dimensions(const qmdi_amber_file *file, int variable, const variable_layout *layout,
+static qmd_status check_dimensions(const amber_file *file, int variable, const variable_layout *layout,
 								   size_t lengths[3]) {
 	int rank, ids[3];
 	int code = nc_inq_var(file->id, variable, NULL, NULL, &rank, NULL, NULL);
@@ -152,8 +173,8 @@ static qmd_status check_dimensions(const qmdi_amber_file *file, int variable, co
 }
 
 /* Find a variable; its id is -1 if there is none. */
-static qmd_status find_variable(const qmdi_amber_file *file, const variable_layout *layout,
-								qmdi_amber_variable *variable, size_t lengths[3]) {
+static qmd_status find_variable(const amber_file *file, const variable_layout *layout, amber_variable *variable,
+								size_t lengths[3]) {
 	nc_type type;
 	int code = nc_inq_varid(file->id, layout->name, &variable->id);
 	if (code == NC_ENOTVAR) {
@@ -171,7 +192,7 @@ static qmd_status find_variable(const qmdi_amber_file *file, const variable_layo
 	return get_scale(file, variable->id, layout->name, layout->quantity, &variable->scale);
 }
 
-static qmd_status check_conventions(const qmdi_amber_file *file) {
+static qmd_status check_conventions(const amber_file *file) {
 	char text[ATTRIBUTE_SIZE];
 	QMDI_TRY(get_text(file, NC_GLOBAL, "Conventions", text));
 	if (!strstr(text, "AMBER"))
@@ -183,7 +204,7 @@ static qmd_status check_conventions(const qmdi_amber_file *file) {
 	return QMD_OK;
 }
 
-static qmd_status find_variables(qmdi_amber_file *file) {
+static qmd_status find_variables(amber_file *file) {
 	size_t lengths[3] = {0};
 	QMDI_TRY(check_conventions(file));
 	QMDI_TRY(find_variable(file, &coordinates_layout, &file->coordinates, lengths));
@@ -199,7 +220,7 @@ static qmd_status find_variables(qmdi_amber_file *file) {
 	return find_variable(file, &angles_layout, &file->cell_angles, lengths);
 }
 
-static qmd_status open_locked(qmdi_amber_file *file, const char *absolute_path) {
+static qmd_status open_locked(amber_file *file, const char *absolute_path) {
 	const int code = nc_open(absolute_path, NC_NOWRITE, &file->id);
 	if (code != NC_NOERR)
 		return fail_netcdf(file, code, "cannot open");
@@ -207,107 +228,97 @@ static qmd_status open_locked(qmdi_amber_file *file, const char *absolute_path) 
 	return find_variables(file);
 }
 
-qmd_status qmdi_amber_open(const char *path, qmdi_amber_file *file) {
-	memset(file, 0, sizeof *file);
-	QMDI_TRY(qmdi_netcdf_check(path));
-	file->path = qmdi_string(path);
-	if (!file->path)
-		return QMD_ERROR_MEMORY;
-	/* NetCDF-C takes some names for addresses of servers; an absolute path without "//" is always a file. */
-	char *absolute_path = realpath(path, NULL);
-	qmd_status status = QMD_OK;
-	if (!absolute_path) {
-		status = qmdi_fail(QMD_ERROR_IO, "%s: cannot resolve the path", path);
-	} else {
-		pthread_mutex_lock(&netcdf_lock);
-		status = open_locked(file, absolute_path);
-		pthread_mutex_unlock(&netcdf_lock);
-	}
+/* NetCDF-C takes some names for addresses of servers; an absolute path without "//" is always a file. */
+static qmd_status open_absolute(amber_file *amber) {
+	char *absolute_path = realpath(amber->path, NULL);
+	if (!absolute_path)
+		return qmdi_fail(QMD_ERROR_IO, "%s: cannot resolve the path", amber->path);
+	pthread_mutex_lock(&netcdf_lock);
+	const qmd_status status = open_locked(amber, absolute_path);
+	pthread_mutex_unlock(&netcdf_lock);
 	free(absolute_path);
-	if (status == QMD_OK && !(file->coordinates.is_float && file->coordinates.scale == 1)) {
-		file->row = qmdi_array(file->n_atoms, 3 * sizeof *file->row);
-		status = file->row ? QMD_OK : QMD_ERROR_MEMORY;
-	}
-	if (status != QMD_OK)
-		qmdi_amber_close(file);
 	return status;
 }
 
-void qmdi_amber_close(qmdi_amber_file *file) {
-	if (file->is_open) {
+static qmd_status open_amber(qmdi_trajectory_file *file) {
+	QMDI_TRY(qmdi_netcdf_check(file->path));
+	amber_file *amber = qmdi_zeroed(1, sizeof *amber);
+	if (!amber)
+		return QMD_ERROR_MEMORY;
+	file->content = amber;
+	amber->path = file->path;
+	QMDI_TRY(open_absolute(amber));
+	file->n_frames = amber->n_frames;
+	file->n_atoms = amber->n_atoms;
+	if (amber->coordinates.is_float && amber->coordinates.scale == 1)
+		return QMD_OK;
+	amber->row = qmdi_array(amber->n_atoms, 3 * sizeof *amber->row);
+	return amber->row ? QMD_OK : QMD_ERROR_MEMORY;
+}
+
+static void close_amber(qmdi_trajectory_file *file) {
+	amber_file *amber = file->content;
+	if (!amber)
+		return;
+	if (amber->is_open) {
 		pthread_mutex_lock(&netcdf_lock);
-		nc_close(file->id);
+		nc_close(amber->id);
 		pthread_mutex_unlock(&netcdf_lock);
 	}
-	qmdi_release(file->path);
-	qmdi_release(file->row);
-	memset(file, 0, sizeof *file);
+	qmdi_release(amber->row);
+	qmdi_release(amber);
 }
 
 /* ---- Reading ---- */
 
-static uint32_t bits_of(float value) {
-	uint32_t bits;
-	memcpy(&bits, &value, sizeof bits);
-	return bits;
-}
-
-/* Exponents of all ones are infinities and NaN. The loop without a way out is one that compilers vectorize. */
-static qmd_status check_finite(const qmdi_amber_file *file, size_t frame, const float *xyz) {
-	const uint32_t exponent = 0x7f800000u;
-	uint32_t found = 0;
-	for (size_t i = 0; i < 3 * file->n_atoms; i++)
-		found |= (bits_of(xyz[i]) & exponent) == exponent;
-	if (!found)
-		return QMD_OK;
-	size_t at = 0;
-	while (isfinite(xyz[at]))
-		at++;
-	return qmdi_fail(QMD_ERROR_RANGE, "%s: frame %zu, atom %zu: coordinate %c is %g, expected a finite number",
-					 file->path, frame, at / 3, "xyz"[at % 3], (double)xyz[at]);
-}
-
-static qmd_status get_rows(const qmdi_amber_file *file, size_t first, size_t n, float *floats, double *doubles) {
-	const size_t start[3] = {first, 0, 0}, count[3] = {n, file->n_atoms, 3};
+static qmd_status read_amber(const qmdi_trajectory_file *file, size_t frame, float *xyz) {
+	const amber_file *amber = file->content;
+	const int id = amber->coordinates.id;
+	const size_t start[3] = {frame, 0, 0}, count[3] = {1, amber->n_atoms, 3};
 	pthread_mutex_lock(&netcdf_lock);
-	const int code = floats ? nc_get_vara_float(file->id, file->coordinates.id, start, count, floats)
-							: nc_get_vara_double(file->id, file->coordinates.id, start, count, doubles);
+	const int code = amber->row ? nc_get_vara_double(amber->id, id, start, count, amber->row)
+								: nc_get_vara_float(amber->id, id, start, count, xyz);
 	pthread_mutex_unlock(&netcdf_lock);
-	return code == NC_NOERR ? QMD_OK : fail_netcdf(file, code, "cannot read coordinates");
-}
-
-static qmd_status read_converted(const qmdi_amber_file *file, size_t frame, float *xyz) {
-	QMDI_TRY(get_rows(file, frame, 1, NULL, file->row));
-	for (size_t i = 0; i < 3 * file->n_atoms; i++)
-		xyz[i] = (float)(file->row[i] * file->coordinates.scale);
+	if (code != NC_NOERR)
+		return fail_netcdf(amber, code, "cannot read coordinates");
+	for (size_t i = 0; amber->row && i < 3 * amber->n_atoms; i++)
+		xyz[i] = (float)(amber->row[i] * amber->coordinates.scale);
 	return QMD_OK;
 }
 
-qmd_status qmdi_amber_read(const qmdi_amber_file *file, size_t first, size_t n, float *xyz) {
-	const size_t frame_size = 3 * file->n_atoms;
-	qmdi_float_environment saved;
-	qmdi_float_enter(&saved);
-	qmd_status status = file->row || n == 0 ? QMD_OK : get_rows(file, first, n, xyz, NULL);
-	for (size_t i = 0; status == QMD_OK && i < n; i++) {
-		if (file->row)
-			status = read_converted(file, first + i, xyz + i * frame_size);
-		if (status == QMD_OK)
-			status = check_finite(file, first + i, xyz + i * frame_size);
-	}
-	qmdi_float_leave(&saved);
-	return status;
-}
-
-qmd_status qmdi_amber_read_row(const qmdi_amber_file *file, const qmdi_amber_variable *variable, size_t frame, size_t n,
-							   double *values) {
+/* n numbers (1 for the time, 3 for the cell) of one frame in our unit, of a variable that the file has. */
+static qmd_status read_row(const amber_file *amber, const amber_variable *variable, size_t frame, size_t n,
+						   double *values) {
 	const size_t start[2] = {frame, 0}, count[2] = {1, n};
-	qmdi_float_environment saved;
-	qmdi_float_enter(&saved);
 	pthread_mutex_lock(&netcdf_lock);
-	const int code = nc_get_vara_double(file->id, variable->id, start, count, values);
+	const int code = nc_get_vara_double(amber->id, variable->id, start, count, values);
 	pthread_mutex_unlock(&netcdf_lock);
 	for (size_t i = 0; code == NC_NOERR && i < n; i++)
 		values[i] *= variable->scale;
-	qmdi_float_leave(&saved);
-	return code == NC_NOERR ? QMD_OK : fail_netcdf(file, code, "cannot read");
+	return code == NC_NOERR ? QMD_OK : fail_netcdf(amber, code, "cannot read");
 }
+
+static qmd_status time_of_amber(const qmdi_trajectory_file *file, size_t frame, double *time_ps) {
+	const amber_file *amber = file->content;
+	if (amber->time.id < 0)
+		return qmdi_fail(QMD_ERROR_STATE, "%s: the file has no variable 'time'", file->path);
+	return read_row(amber, &amber->time, frame, 1, time_ps);
+}
+
+static qmd_status box_of_amber(const qmdi_trajectory_file *file, size_t frame, double box[9], int *has_box) {
+	const amber_file *amber = file->content;
+	double lengths[3], angles[3];
+	if (amber->cell_lengths.id < 0 || amber->cell_angles.id < 0)
+		return QMD_OK;
+	QMDI_TRY(read_row(amber, &amber->cell_lengths, frame, 3, lengths));
+	QMDI_TRY(read_row(amber, &amber->cell_angles, frame, 3, angles));
+	QMDI_TRY(qmdi_unit_cell_check(file->path, frame, lengths, 3));
+	QMDI_TRY(qmdi_unit_cell_check(file->path, frame, angles, 3));
+	for (size_t i = 0; i < 3; i++)
+		angles[i] = qmdi_cos_degrees(angles[i]);
+	*has_box = qmdi_unit_cell_box(lengths, angles, box);
+	return QMD_OK;
+}
+
+const qmdi_trajectory_format qmdi_amber_format = {has_magic,  open_amber,    close_amber,
+												  read_amber, time_of_amber, box_of_amber};

@@ -1,22 +1,22 @@
-/* Several AMBER NetCDF files as one trajectory. */
+/* Several trajectory files as one. */
 #include <qmd/trajectory.h>
 
 #include <math.h>
 #include <string.h>
 
-#include "amber_file.h"
 #include "base/float_environment.h"
 #include "base/memory.h"
+#include "trajectory_file.h"
 
 struct qmd_trajectory {
-	qmdi_amber_file *files;
+	qmdi_trajectory_file *files;
 	size_t n_files;
 	size_t n_atoms, n_frames;
 };
 
 static qmd_status open_file(qmd_trajectory *trajectory, const char *path) {
-	qmdi_amber_file *file = &trajectory->files[trajectory->n_files];
-	QMDI_TRY(qmdi_amber_open(path, file));
+	qmdi_trajectory_file *file = &trajectory->files[trajectory->n_files];
+	QMDI_TRY(qmdi_trajectory_file_open(path, file));
 	trajectory->n_files++;
 	if (trajectory->n_atoms == 0)
 		trajectory->n_atoms = file->n_atoms;
@@ -57,7 +57,7 @@ void qmd_trajectory_free(qmd_trajectory *trajectory) {
 	if (!trajectory)
 		return;
 	for (size_t i = 0; i < trajectory->n_files; i++)
-		qmdi_amber_close(&trajectory->files[i]);
+		qmdi_trajectory_file_close(&trajectory->files[i]);
 	qmdi_release(trajectory->files);
 	qmdi_release(trajectory);
 }
@@ -79,8 +79,8 @@ size_t qmd_trajectory_n_file_frames(const qmd_trajectory *trajectory, size_t fil
 }
 
 /* The file that holds a frame, whose number becomes the one within that file. The range has been checked. */
-static const qmdi_amber_file *find_frame(const qmd_trajectory *trajectory, size_t *frame) {
-	const qmdi_amber_file *file = trajectory->files;
+static const qmdi_trajectory_file *find_frame(const qmd_trajectory *trajectory, size_t *frame) {
+	const qmdi_trajectory_file *file = trajectory->files;
 	while (*frame >= file->n_frames) {
 		*frame -= file->n_frames;
 		file++;
@@ -95,68 +95,65 @@ static qmd_status check_frame(const qmd_trajectory *trajectory, const char *what
 	return QMD_OK;
 }
 
+/* ---- Frames ---- */
+
+static uint32_t bits_of(float value) {
+	uint32_t bits;
+	memcpy(&bits, &value, sizeof bits);
+	return bits;
+}
+
+/* Exponents of all ones are infinities and NaN. The loop without a way out is one that compilers vectorize. */
+static qmd_status check_finite(const qmdi_trajectory_file *file, size_t frame, const float *xyz) {
+	const uint32_t exponent = 0x7f800000u;
+	uint32_t found = 0;
+	for (size_t i = 0; i < 3 * file->n_atoms; i++)
+		found |= (bits_of(xyz[i]) & exponent) == exponent;
+	if (!found)
+		return QMD_OK;
+	size_t at = 0;
+	while (isfinite(xyz[at]))
+		at++;
+	return qmdi_fail(QMD_ERROR_RANGE, "%s: frame %zu, atom %zu: coordinate %c is %g, expected a finite number",
+					 file->path, frame, at / 3, "xyz"[at % 3], (double)xyz[at]);
+}
+
+static qmd_status read_frames(const qmd_trajectory *trajectory, size_t first, size_t n, float *xyz) {
+	for (size_t i = 0; i < n; i++, xyz += 3 * trajectory->n_atoms) {
+		size_t frame = first + i;
+		const qmdi_trajectory_file *file = find_frame(trajectory, &frame);
+		QMDI_TRY(file->format->read(file, frame, xyz));
+		QMDI_TRY(check_finite(file, frame, xyz));
+	}
+	return QMD_OK;
+}
+
 qmd_status qmd_trajectory_read(qmd_trajectory *trajectory, size_t first, size_t n, float *xyz) {
 	QMDI_REQUIRE(trajectory);
 	QMDI_REQUIRE(xyz);
 	if (first > trajectory->n_frames || n > trajectory->n_frames - first)
 		return qmdi_fail(QMD_ERROR_RANGE, "qmd_trajectory_read: first is %zu and n is %zu, but there are %zu frames",
 						 first, n, trajectory->n_frames);
-	while (n > 0) {
-		size_t in_file = first;
-		const qmdi_amber_file *file = find_frame(trajectory, &in_file);
-		const size_t left = file->n_frames - in_file, n_here = n < left ? n : left;
-		QMDI_TRY(qmdi_amber_read(file, in_file, n_here, xyz));
-		first += n_here;
-		n -= n_here;
-		xyz += n_here * trajectory->n_atoms * 3;
-	}
-	return QMD_OK;
+	qmdi_float_environment saved;
+	qmdi_float_enter(&saved);
+	const qmd_status status = read_frames(trajectory, first, n, xyz);
+	qmdi_float_leave(&saved);
+	return status;
 }
 
 qmd_status qmd_trajectory_time_ps(qmd_trajectory *trajectory, size_t frame, double *time_ps) {
 	QMDI_REQUIRE(trajectory);
 	QMDI_REQUIRE(time_ps);
 	QMDI_TRY(check_frame(trajectory, "qmd_trajectory_time_ps", frame));
-	const qmdi_amber_file *file = find_frame(trajectory, &frame);
-	if (file->time.id < 0)
-		return qmdi_fail(QMD_ERROR_STATE, "%s: the file has no variable 'time'", file->path);
-	QMDI_TRY(qmdi_amber_read_row(file, &file->time, frame, 1, time_ps));
-	if (!isfinite(*time_ps))
+	const qmdi_trajectory_file *file = find_frame(trajectory, &frame);
+	qmdi_float_environment saved;
+	qmdi_float_enter(&saved);
+	const qmd_status status = file->format->time_ps(file, frame, time_ps);
+	qmdi_float_leave(&saved);
+	if (status == QMD_OK && !isfinite(*time_ps))
 		return qmdi_fail(QMD_ERROR_RANGE, "%s: frame %zu: the time is %g, expected a finite number", file->path, frame,
 						 *time_ps);
-	return QMD_OK;
-}
-
-/* Exact where crystals and boxes are: the rest is the C library's. */
-static double cos_degrees(double angle) {
-	if (angle == 90)
-		return 0;
-	if (angle == 60)
-		return 0.5;
-	if (angle == 120)
-		return -0.5;
-	return cos(angle * (M_PI / 180));
-}
-
-/* Box vectors from lengths a, b, c and angles alpha (b, c), beta (a, c), gamma (a, b). 0 if they have no volume. */
-static int make_box(const double lengths[3], const double angles[3], double box[9]) {
-	const double cos_alpha = cos_degrees(angles[0]), cos_beta = cos_degrees(angles[1]);
-	const double cos_gamma = cos_degrees(angles[2]), sin_gamma = sqrt(1 - cos_gamma * cos_gamma);
-	const double c_y = (cos_alpha - cos_beta * cos_gamma) / sin_gamma;
-	const double c_z_squared = 1 - cos_beta * cos_beta - c_y * c_y;
-	if (!(lengths[0] > 0 && lengths[1] > 0 && lengths[2] > 0 && sin_gamma > 0 && c_z_squared > 0))
-		return 0;
-	const double made[9] = {lengths[0],
-							0,
-							0,
-							lengths[1] * cos_gamma,
-							lengths[1] * sin_gamma,
-							0,
-							lengths[2] * cos_beta,
-							lengths[2] * c_y,
-							lengths[2] * sqrt(c_z_squared)};
-	memcpy(box, made, sizeof made);
-	return 1;
+	return status;
 }
 
 qmd_status qmd_trajectory_box(qmd_trajectory *trajectory, size_t frame, double box[9], int *has_box) {
@@ -166,19 +163,10 @@ qmd_status qmd_trajectory_box(qmd_trajectory *trajectory, size_t frame, double b
 	QMDI_TRY(check_frame(trajectory, "qmd_trajectory_box", frame));
 	*has_box = 0;
 	memset(box, 0, 9 * sizeof *box);
-	const qmdi_amber_file *file = find_frame(trajectory, &frame);
-	if (file->cell_lengths.id < 0 || file->cell_angles.id < 0)
-		return QMD_OK;
-	double cell[6];
-	QMDI_TRY(qmdi_amber_read_row(file, &file->cell_lengths, frame, 3, cell));
-	QMDI_TRY(qmdi_amber_read_row(file, &file->cell_angles, frame, 3, cell + 3));
-	for (size_t i = 0; i < 6; i++)
-		if (!isfinite(cell[i]))
-			return qmdi_fail(QMD_ERROR_RANGE, "%s: frame %zu: the cell's %s is %g, expected a finite number",
-							 file->path, frame, i < 3 ? "length" : "angle", cell[i]);
+	const qmdi_trajectory_file *file = find_frame(trajectory, &frame);
 	qmdi_float_environment saved;
 	qmdi_float_enter(&saved);
-	*has_box = make_box(cell, cell + 3, box);
+	const qmd_status status = file->format->box(file, frame, box, has_box);
 	qmdi_float_leave(&saved);
-	return QMD_OK;
+	return status;
 }

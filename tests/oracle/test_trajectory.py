@@ -14,8 +14,10 @@ import MDAnalysis
 import MDAnalysisTests
 import numpy as np
 import pytest
+from MDAnalysis.coordinates.DCD import DCDReader
 from MDAnalysis.coordinates.TRJ import NCDFReader
-from mdtraj.formats import NetCDFTrajectoryFile
+from MDAnalysis.coordinates.XTC import XTCReader
+from mdtraj.formats import DCDTrajectoryFile, NetCDFTrajectoryFile, XTCTrajectoryFile
 from mdtraj.utils import lengths_and_angles_to_box_vectors
 
 warnings.filterwarnings("ignore")
@@ -31,6 +33,8 @@ MOR = [SHARED / "mor" / f"mor-{state}.pdb" for state in ("apo", "bu72")]
 ADK_FRAMES = sorted(BUNDLED.glob("adk-*.nc"))
 MOR_FRAMES = [SHARED / "mor" / f"mor-{state}-{i}.nc" for state in ("apo", "bu72") for i in (1, 2, 3)]
 PUBLIC_FRAMES = sorted((PUBLIC / "Amber").glob("*.nc")) + sorted((PUBLIC / "Amber").glob("*.ncdf"))
+PUBLIC_XTC = sorted(PUBLIC.rglob("*.xtc"))
+PUBLIC_DCD = [path for path in sorted(PUBLIC.rglob("*.dcd")) if path.stat().st_size > 0]
 
 # 5digitResid.pdb has numbers of five digits, which MDAnalysis reads from .xpdb files alone.
 PUBLIC_PDB = [path for path in sorted(PUBLIC.glob("*.pdb")) if path.name != "5digitResid.pdb"]
@@ -199,6 +203,39 @@ def test_frames_are_those_of_mdanalysis(path, tmp_path):
                 assert times[i] == step.time
             if step.dimensions is not None and boxes[i].any():
                 assert np.allclose(boxes[i], step.triclinic_dimensions, rtol=0, atol=1e-4)
+
+
+def compare_with_mdanalysis(path, folder, reader):
+    xyz, times, boxes = read(folder, path)
+    assert len(xyz) == reader.n_frames
+    for i, step in enumerate(reader):
+        assert np.array_equal(xyz[i], step.positions)
+        # DCD: they have another last digit of CHARMM's unit of time.
+        assert np.isnan(times[i]) or abs(times[i] - step.time) <= 1e-7 * step.time
+        if step.dimensions is None:
+            assert not boxes[i].any()
+        else:
+            # A symmetric box matrix, which they turn into lengths and angles, we refuse.
+            assert np.allclose(boxes[i], step.triclinic_dimensions, rtol=0, atol=2e-5) or np.isnan(boxes[i]).all()
+
+
+@pytest.mark.parametrize("path", parameters(PUBLIC_XTC))
+def test_xtc_frames_are_those_of_mdanalysis_and_mdtraj(path, tmp_path):
+    with XTCReader(str(path), refresh_offsets=True) as reader:
+        compare_with_mdanalysis(path, tmp_path, reader)
+    xyz, times, _ = read(tmp_path, path)
+    with XTCTrajectoryFile(str(path)) as file:
+        their_xyz, their_times, _, _ = file.read()
+    assert np.array_equal(xyz, their_xyz * np.float32(10))
+    assert np.array_equal(times, their_times)
+
+
+@pytest.mark.parametrize("path", parameters(PUBLIC_DCD))
+def test_dcd_frames_are_those_of_mdanalysis_and_mdtraj(path, tmp_path):
+    with DCDReader(str(path)) as reader:
+        compare_with_mdanalysis(path, tmp_path, reader)
+    with DCDTrajectoryFile(str(path)) as file:
+        assert np.array_equal(read(tmp_path, path)[0], file.read()[0])
 
 
 def test_scale_factors_are_those_of_mdanalysis(tmp_path):
