@@ -3,6 +3,7 @@
 
 #include <fenv.h>
 #include <math.h>
+#include <stdio.h>
 
 #define N_RESIDUES 9
 #define ATOMS_A_RESIDUE 4
@@ -37,9 +38,9 @@ static qmd_topology *make_topology(int first_residue) {
 	qmd_atom atoms[N_ATOMS];
 	memset(atoms, 0, sizeof atoms);
 	for (int i = 0; i < N_ATOMS; i++) {
-		strcpy(atoms[i].name, atom_names[i % ATOMS_A_RESIDUE]);
-		strcpy(atoms[i].residue_name, "GLY");
-		strcpy(atoms[i].chain, "A");
+		snprintf(atoms[i].name, sizeof atoms[i].name, "%s", atom_names[i % ATOMS_A_RESIDUE]);
+		memcpy(atoms[i].residue_name, "GLY", sizeof "GLY");
+		memcpy(atoms[i].chain, "A", sizeof "A");
 		atoms[i].element[0] = elements[i % ATOMS_A_RESIDUE];
 		atoms[i].residue_number = first_residue + i / ATOMS_A_RESIDUE;
 	}
