@@ -172,6 +172,8 @@ MAKES_NONE(qmd_quantize_images, quantized, const qmd_model *model, const void *i
 
 HAS_NO_DEFAULTS(qmd_onnx_export_options_init_sized, qmd_onnx_export_options)
 FAILS(qmd_onnx_export, const qmd_model *model, const qmd_onnx_export_options *options, const char *path)
+HAS_NO_DEFAULTS(qmd_onnx_import_options_init_sized, qmd_onnx_import_options)
+MAKES_NONE(qmd_onnx_import, model, const char *path, const qmd_onnx_import_options *options, qmd_model **model)
 
 /* ---- engine.h ---- */
 

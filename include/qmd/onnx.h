@@ -1,6 +1,6 @@
 /**
  * @file onnx.h
- * Models as ONNX files, for other runtimes.
+ * Models as ONNX files: out to other runtimes and in from other frameworks (docs/onnx.md).
  */
 #ifndef QMD_ONNX_H
 #define QMD_ONNX_H
@@ -53,6 +53,31 @@ QMD_API void qmd_onnx_export_options_init_sized(qmd_onnx_export_options *options
  * @since 0.1
  */
 QMD_API qmd_status qmd_onnx_export(const qmd_model *model, const qmd_onnx_export_options *options, const char *path);
+
+/** How a file is read. Initialize with qmd_onnx_import_options_init(). */
+typedef struct qmd_onnx_import_options {
+	uint32_t struct_size;
+	int32_t clip_weights; /**< 0 (default): a quantized weight of -128 is refused; 1: it becomes -127 */
+} qmd_onnx_import_options;
+
+/** Fill in defaults. @since 0.1 */
+QMD_API void qmd_onnx_import_options_init_sized(qmd_onnx_import_options *options, size_t size);
+#define qmd_onnx_import_options_init(options) qmd_onnx_import_options_init_sized((options), sizeof *(options))
+
+/**
+ * Read an ONNX file as a model: quantized if the file has QuantizeLinear nodes, else in FP32.
+ *
+ * Layers take the names of their nodes where these are fit. docs/onnx.md lists the operators, and what is converted.
+ *
+ * @param options     NULL for the defaults
+ * @param[out] model  new; not bound to pixels. Free with qmd_model_free()
+ * @return QMD_OK; QMD_ERROR_IO; QMD_ERROR_FORMAT if the file is not ONNX or contradicts itself; QMD_ERROR_UNSUPPORTED
+ *         for an operator, an attribute, a type or a quantization that a model cannot express (the message names the
+ *         node and its operator); QMD_ERROR_SHAPE; QMD_ERROR_RANGE for numbers that are not finite, for scales that are
+ *         0, and for weights of -128
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_onnx_import(const char *path, const qmd_onnx_import_options *options, qmd_model **model);
 
 #ifdef __cplusplus
 }

@@ -12,12 +12,15 @@ void *qmdi_arena_take(qmdi_arena *arena, size_t n, size_t size) {
 	if (left < sizeof(qmdi_arena_block) || (size > 0 && n > (left - sizeof(qmdi_arena_block)) / size)) {
 		qmdi_fail(QMD_ERROR_MEMORY, "%zu elements of %zu bytes were asked for, beyond the limit of %zu bytes", n, size,
 				  arena->limit);
+		arena->n_refused++;
 		return NULL;
 	}
 	const size_t block_size = sizeof(qmdi_arena_block) + n * size;
 	qmdi_arena_block *block = qmdi_zeroed(block_size, 1);
-	if (!block)
+	if (!block) {
+		arena->n_refused++;
 		return NULL;
+	}
 	block->next = arena->blocks;
 	arena->blocks = block;
 	arena->taken += block_size;

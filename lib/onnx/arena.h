@@ -10,6 +10,7 @@ typedef struct qmdi_arena_block qmdi_arena_block;
 typedef struct qmdi_arena {
 	qmdi_arena_block *blocks;
 	size_t taken, limit;
+	size_t n_refused; /* how often nothing could be taken */
 } qmdi_arena;
 
 /* n elements, all bytes 0, aligned to 16; NULL and the last error beyond the limit or when there is no memory. */

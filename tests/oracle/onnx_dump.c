@@ -1,8 +1,10 @@
 /*
- * Write networks as ONNX files, and what the engine or the predictor makes of images, for an oracle in Python
- * (tests/oracle/test_onnx.py).
+ * The two ways of ONNX for an oracle in Python (tests/oracle/test_onnx.py).
  *
- *     onnx_dump FOLDER    writes FOLDER/<network>*.onnx, FOLDER/<network>.json, .images, .logits (float32), .layer-<n>
+ *     onnx_dump export FOLDER               networks as FOLDER/<network>*.onnx, and FOLDER/<network>.json, .images and
+ *                                           .logits (float32) with what the engine or the predictor makes of images
+ *     onnx_dump run FILE.onnx IMAGES TYPE N OUTPUT   import, compute N images of type S8 or U8, write the logits; or of
+ *                                           type F32 (the FP32 model on any numbers), write the last layer's output
  */
 #include "engine_fixture.h"
 #include "network_fixture.h"
@@ -186,20 +188,67 @@ static void dump_everything(const char *folder) {
 	qmd_model_free(model);
 }
 
-static const char *output_folder;
+/* ---- Importing ---- */
+
+static char **arguments;
+
+static float *network_output(qmd_model *model, const void *images, size_t n, size_t *n_output) {
+	const qmd_shape output = model->layers[model->n_layers - 1].output;
+	qmdi_network *network;
+	qmdt_ok(qmdi_network_create(model, n, 1, 0, &network));
+	memcpy(qmdi_network_input(network), images, n * qmdt_image_size(model) * sizeof(float));
+	qmdt_ok(qmdi_network_forward(network, QMDI_INFERENCE, 0, 0));
+	*n_output = (size_t)output.h * output.w * output.c;
+	float *copy = calloc(n * *n_output + 1, sizeof *copy);
+	ck_assert_ptr_nonnull(copy);
+	memcpy(copy, qmdi_network_output(network, model->n_layers - 1), n * *n_output * sizeof *copy);
+	qmdi_network_free(network);
+	return copy;
+}
+
+static float *compute(qmd_model *model, const void *images, qmd_type type, size_t n, size_t *n_output) {
+	if (type == QMD_F32)
+		return network_output(model, images, n, n_output);
+	return qmd_model_is_quantized(model) ? engine_logits(model, images, n, n_output)
+										 : predictor_logits(model, images, type, n, n_output);
+}
+
+static void run_file(const char *file, const char *images_file, qmd_type type, size_t n, const char *logits_file) {
+	qmd_model *model;
+	size_t size, n_output;
+	const qmd_status status = qmd_onnx_import(file, NULL, &model);
+	if (status != QMD_OK) {
+		fprintf(stderr, "%s: %s\n", qmd_status_name(status), qmd_last_error());
+		exit(3);
+	}
+	unsigned char *images = qmdt_read_file(images_file, &size);
+	ck_assert_uint_eq(size, n * qmdt_image_size(model) * (type == QMD_F32 ? sizeof(float) : 1));
+	float *logits = compute(model, images, type, n, &n_output);
+	qmdt_write_file(logits_file, logits, n * n_output * sizeof *logits);
+	free(logits);
+	free(images);
+	qmd_model_free(model);
+}
+
+static qmd_type type_of(const char *name) {
+	return strcmp(name, "F32") == 0 ? QMD_F32 : strcmp(name, "U8") == 0 ? QMD_U8 : QMD_S8;
+}
 
 /* Check's assertions want to be inside of a test. */
 START_TEST(work) {
-	dump_everything(output_folder);
+	if (strcmp(arguments[1], "export") == 0)
+		dump_everything(arguments[2]);
+	else
+		run_file(arguments[2], arguments[3], type_of(arguments[4]), strtoul(arguments[5], NULL, 10), arguments[6]);
 }
 END_TEST
 
 int main(int argc, char **argv) {
-	if (argc != 2) {
-		fprintf(stderr, "usage: %s FOLDER\n", argv[0]);
+	if (!(argc == 3 && strcmp(argv[1], "export") == 0) && !(argc == 7 && strcmp(argv[1], "run") == 0)) {
+		fprintf(stderr, "usage: %s export FOLDER | run FILE.onnx IMAGES S8|U8|F32 N OUTPUT\n", argv[0]);
 		return 2;
 	}
-	output_folder = argv[1];
+	arguments = argv;
 	Suite *suite = suite_create("onnx dump");
 	TCase *all = tcase_create("work");
 	tcase_set_timeout(all, 120);
