@@ -139,6 +139,68 @@ START_TEST(keeps_the_likeliest_location) {
 }
 END_TEST
 
+static void keep_line(void *user, qmd_log_level level, const char *text) {
+	ck_assert_int_eq(level, QMD_LOG_WARNING);
+	snprintf(user, 256, "%s", text);
+}
+
+START_TEST(warns_of_alternate_locations) {
+	char line[256] = "";
+	qmd_set_log(keep_line, line);
+	qmd_topology_free(load_text("ATOM      1  CA ASER A   1       1.000   0.000   0.000  0.30\n"
+								"ATOM      2  CB ASER A   1       2.000   0.000   0.000  0.50\n"));
+	ck_assert_str_eq(line, "");
+	qmd_topology_free(load_text("ATOM      1  CA ASER A   1       1.000   0.000   0.000  0.30\n"
+								"ATOM      2  CA BSER A   1       2.000   0.000   0.000  0.50\n"
+								"ATOM      3  CA CSER A   1       3.000   0.000   0.000  0.20\n"));
+	qmd_set_log(NULL, NULL);
+	ck_assert_ptr_nonnull(strstr(line, "text.pdb: some atoms have alternate locations"));
+	ck_assert_ptr_nonnull(strstr(line, "2 others are left out"));
+}
+END_TEST
+
+/* Column 21 is the fourth letter of a residue, or in other files the first of a chain. */
+START_TEST(tells_long_chains_from_long_residues) {
+	qmd_topology *topology = load_text("ATOM      1  CA  ALAAB   1       1.000   0.000   0.000\n"
+									   "ATOM      2  CA  ALA C   1       2.000   0.000   0.000\n"
+									   "HETATM    3  C1  LIGZZ   1       3.000   0.000   0.000\n"
+									   "HETATM    4  OH2 TIP3W   1       4.000   0.000   0.000\n"
+									   "HETATM    5 ZN    ZNAA   1       4.000   0.000   0.000\n"
+									   "HETATM    6  P   POPC    1       5.000   0.000   0.000\n");
+	static const char *const expected[][2] = {{"ALA", "AB"}, {"ALA", "C"}, {"LIG", "ZZ"},
+											  {"TIP3", "W"}, {"ZN", "AA"}, {"POPC", ""}};
+	for (size_t i = 0; i < 6; i++) {
+		ck_assert_str_eq(atom_of(topology, i).residue_name, expected[i][0]);
+		ck_assert_str_eq(atom_of(topology, i).chain, expected[i][1]);
+	}
+	qmd_topology_free(topology);
+	topology = load_text("ATOM      1  CA  NALAA   1       1.000   0.000   0.000\n"
+						 "ATOM      2  CA  LYSHA   2       2.000   0.000   0.000\n"
+						 "ATOM      3  P   POPCB   1       3.000   0.000   0.000\n");
+	ck_assert_str_eq(atom_of(topology, 0).residue_name, "NALA");
+	ck_assert_str_eq(atom_of(topology, 1).residue_name, "LYSH");
+	ck_assert_str_eq(atom_of(topology, 2).residue_name, "POPC");
+	ck_assert_str_eq(atom_of(topology, 2).chain, "B");
+	qmd_topology_free(topology);
+}
+END_TEST
+
+/* Records that say nothing about atoms: the box of a file without one, bonds, anisotropy, the end of a chain. */
+START_TEST(passes_over_other_records) {
+	qmd_topology *topology = load_text("CRYST1    1.000    1.000    1.000  90.00  90.00  90.00 P 1           1\n"
+									   "MODEL        1\n"
+									   "ATOM  A0000  CA  ALA A   1       1.000   0.000   0.000\n"
+									   "ANISOU    1  CA  ALA A   1      100    100    100      0      0      0\n"
+									   "TER   A0001      ALA A   1\n"
+									   "HETATMA0002 ZN    ZN A   2       2.000   0.000   0.000\n"
+									   "CONECT    1    2\n"
+									   "ENDMDL\n");
+	ck_assert_uint_eq(qmd_topology_n_atoms(topology), 2);
+	ck_assert_uint_eq(atom_of(topology, 1).hetero, 1);
+	qmd_topology_free(topology);
+}
+END_TEST
+
 START_TEST(reads_serial_numbers_of_any_width) {
 	qmd_topology *topology = load_text("ATOM  *****  N   ALA A   1       1.000   0.000   0.000\n"
 									   "ATOM 100000  CA  ALA A   1       2.000   0.000   0.000\n"
@@ -552,6 +614,9 @@ int main(void) {
 	tcase_add_test(pdb, reads_every_column);
 	tcase_add_test(pdb, fills_in_elements);
 	tcase_add_test(pdb, keeps_the_likeliest_location);
+	tcase_add_test(pdb, warns_of_alternate_locations);
+	tcase_add_test(pdb, tells_long_chains_from_long_residues);
+	tcase_add_test(pdb, passes_over_other_records);
 	tcase_add_test(pdb, reads_serial_numbers_of_any_width);
 	tcase_add_test(pdb, reads_the_first_model_alone);
 	tcase_add_test(pdb, reads_numbers_beyond_9999);

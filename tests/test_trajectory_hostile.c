@@ -33,8 +33,8 @@ static void count_release(void *user, void *pointer) {
 static void *count_reallocate(void *user, void *pointer, size_t size) {
 	const size_t before = malloc_usable_size(pointer);
 	void *made = count_allocate(user, size);
-	if (!made)
-		return NULL;
+	if (!made || !pointer)
+		return made;
 	memcpy(made, pointer, before < size ? before : size);
 	count_release(user, pointer);
 	return made;

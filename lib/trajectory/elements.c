@@ -22,9 +22,9 @@ static const char *const amino_acids[] = {"ALA", "ARG", "ASF", "ASH", "ASN", "AS
 
 /* Sorted by strcmp(): caps, modified residues, and the longer names of CHARMM, GROMACS and OPLS-AA. */
 static const char *const other_protein[] = {
-	"ACE",  "ALAD", "ARGN", "ASN1", "ASPH", "CME",  "CSD",  "CSO",  "CSX", "CYS1", "CYS2", "CYSH", "DAB", "FME",
-	"GLUH", "HIS1", "HIS2", "HISA", "HISB", "HISD", "HISE", "HISH", "KCX", "LLP",  "LYSH", "M3L",  "MLY", "MLZ",
-	"MSE",  "NMA",  "NME",  "OCS",  "ORN",  "PCA",  "PGLU", "PTR",  "PYL", "QLN",  "SEC",  "SEP",  "TPO", "TYS"};
+	"ACE",  "ALAD", "ARGN", "ASN1", "ASPH", "ASPP", "CME",  "CSD",  "CSO",  "CSX", "CYS1", "CYS2", "CYSH", "DAB", "FME",
+	"GLUH", "GLUP", "HIS1", "HIS2", "HISA", "HISB", "HISD", "HISE", "HISH", "KCX", "LLP",  "LYSH", "M3L",  "MLY", "MLZ",
+	"MSE",  "NMA",  "NME",  "OCS",  "ORN",  "PCA",  "PGLU", "PTR",  "PYL",  "QLN", "SEC",  "SEP",  "TPO",  "TYS"};
 
 static const char *const waters[] = {"DOD", "H2O", "HHO",  "HOH",  "OH2",  "OHH",  "OPC", "SOL", "SPC", "T3P", "T4P",
 									 "T5P", "TIP", "TIP2", "TIP3", "TIP4", "TIP5", "TP3", "TP4", "TP5", "WAT"};

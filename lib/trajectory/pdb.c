@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/log.h"
 #include "base/memory.h"
 #include "elements.h"
 #include "text.h"
@@ -18,7 +19,8 @@ typedef struct pdb_atom {
 	qmd_atom atom;
 	float xyz[3];
 	double occupancy;
-	char location; /* alternate location; ' ' for none */
+	char location;  /* alternate location; ' ' for none */
+	char column_21; /* the last letter of the residue's name, until split_long_chains() says otherwise */
 } pdb_atom;
 
 typedef struct pdb_reader {
@@ -138,6 +140,7 @@ static qmd_status parse_atom(const pdb_reader *reader, pdb_atom *parsed) {
 	if (!atom->name[0])
 		return fail_at(reader, QMD_ERROR_FORMAT, 13, "an atom name", "");
 	get_field(reader, 18, 21, atom->residue_name); /* column 21: four-letter names of force fields */
+	parsed->column_21 = column(reader, 21);
 	get_field(reader, 22, 22, atom->chain);
 	atom->hetero = reader->line[0] == 'H';
 	QMDI_TRY(get_residue_number(reader, atom));
@@ -192,6 +195,41 @@ static qmd_status read_atoms(pdb_reader *reader) {
 	return QMD_OK;
 }
 
+static int is_known(const char *residue_name) {
+	return qmdi_is_protein(residue_name) || qmdi_is_water(residue_name);
+}
+
+/* Whether a residue is known by three letters and unknown by four: then column 21 is the first letter of its chain. */
+static int shows_long_chain(const pdb_atom *parsed) {
+	char short_name[sizeof parsed->atom.residue_name];
+	if (parsed->column_21 == ' ' || !parsed->atom.chain[0] || is_known(parsed->atom.residue_name))
+		return 0;
+	memcpy(short_name, parsed->atom.residue_name, sizeof short_name);
+	short_name[strlen(short_name) - 1] = 0;
+	return is_known(short_name);
+}
+
+/*
+ * Writers that run out of letters for chains let their names of two begin in column 21, where force fields put the
+ * fourth letter of a residue. One residue that is known tells which of the two a file does.
+ */
+static void split_long_chains(const pdb_reader *reader) {
+	size_t first = 0;
+	while (first < reader->n_atoms && !shows_long_chain(&reader->atoms[first]))
+		first++;
+	if (first == reader->n_atoms)
+		return;
+	for (size_t i = 0; i < reader->n_atoms; i++) {
+		pdb_atom *parsed = &reader->atoms[i];
+		const size_t length = strlen(parsed->atom.residue_name);
+		if (parsed->column_21 == ' ' || !parsed->atom.chain[0] || length < 2 || is_known(parsed->atom.residue_name))
+			continue;
+		parsed->atom.residue_name[length - 1] = 0;
+		memmove(parsed->atom.chain + 1, parsed->atom.chain, 2);
+		parsed->atom.chain[0] = parsed->column_21;
+	}
+}
+
 /* Locations of one atom stand together, the one to keep first. */
 static int compare_locations(const void *first, const void *second, void *context) {
 	const pdb_atom *atoms = context;
@@ -222,6 +260,10 @@ static qmd_status choose_locations(pdb_reader *reader) {
 	for (size_t i = 0; i < reader->n_atoms; i++)
 		if (atoms[i].location != dropped)
 			atoms[n_kept++] = atoms[i];
+	if (n_kept < reader->n_atoms)
+		qmdi_log(QMD_LOG_WARNING,
+				 "%s: some atoms have alternate locations: the likeliest of each is kept, %zu others are left out",
+				 reader->path, reader->n_atoms - n_kept);
 	reader->n_atoms = n_kept;
 	qmdi_release(located);
 	return QMD_OK;
@@ -250,8 +292,10 @@ qmd_status qmd_topology_load(const char *path, qmd_topology **topology) {
 	if (!reader.file)
 		return qmdi_fail(QMD_ERROR_IO, "%s: cannot open: %s", path, strerror(errno));
 	qmd_status status = read_atoms(&reader);
-	if (status == QMD_OK)
+	if (status == QMD_OK) {
+		split_long_chains(&reader);
 		status = choose_locations(&reader);
+	}
 	if (status == QMD_OK)
 		status = make_topology(&reader, topology);
 	fclose(reader.file);
