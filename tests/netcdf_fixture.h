@@ -23,6 +23,9 @@ typedef struct qmdt_netcdf {
 	const double *angles;       /* n_frames * 3 stored numbers; NULL: no variable */
 	const char *angle_unit;     /* default "degree" */
 	size_t spatial;             /* default 3 */
+	int is_restart;             /* one frame without a dimension; n_frames is 1 */
+	int is_lower_case;          /* names of attributes */
+	int has_velocities;         /* velocities and forces too */
 } qmdt_netcdf;
 
 /* A number that a float holds, different for each place. */

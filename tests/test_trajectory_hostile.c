@@ -331,10 +331,6 @@ START_TEST(refuses_made_up_headers) {
 	header_fails(header, "a name holds byte 0");
 	header.bytes[19] = 0; /* its length */
 	header_fails(header, "a name is empty");
-	const char *path = qmdt_scratch("streaming.nc");
-	header = made_up(0xffffffffu, 2, 0, 5, 300);
-	qmdt_write_file(path, header.bytes, sizeof header.bytes);
-	qmdt_fails(use_file(path), QMD_ERROR_UNSUPPORTED, "streaming");
 }
 END_TEST
 

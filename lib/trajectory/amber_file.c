@@ -1,4 +1,4 @@
-/* AMBER NetCDF trajectories (Convention 1.0), read through NetCDF-C behind a lock. */
+/* AMBER NetCDF trajectories and restart files (Convention 1.0), read through NetCDF-C behind a lock. */
 #include "trajectory_file.h"
 
 #include <math.h>
@@ -31,6 +31,8 @@ typedef struct amber_file {
 	const char *path; /* borrowed */
 	int id;           /* of NetCDF-C */
 	int is_open;
+	int is_restart;     /* one frame, and no dimension for it */
+	uint64_t n_records; /* of the file, if it has a record dimension */
 	size_t n_frames, n_atoms;
 	amber_variable coordinates, time, cell_lengths, cell_angles;
 	double *row; /* one frame as stored, if its numbers must be converted; else NULL */
@@ -72,20 +74,35 @@ static const struct unit {
 			 {ANGLE, "radian", 180 / M_PI},
 			 {ANGLE, "radians", 180 / M_PI}};
 
+/* An attribute by its name in any case, as a file spells it in `found`: "" if it has none. */
+static qmd_status find_attribute(const amber_file *file, int variable, const char *name, char found[NC_MAX_NAME + 1],
+								 nc_type *type, size_t *length) {
+	int n = 0;
+	int code = variable == NC_GLOBAL ? nc_inq_natts(file->id, &n) : nc_inq_varnatts(file->id, variable, &n);
+	for (int i = 0; code == NC_NOERR && i < n; i++) {
+		code = nc_inq_attname(file->id, variable, i, found);
+		if (code == NC_NOERR && strcasecmp(found, name) == 0) {
+			code = nc_inq_att(file->id, variable, found, type, length);
+			return code == NC_NOERR ? QMD_OK : fail_netcdf(file, code, name);
+		}
+	}
+	found[0] = 0;
+	return code == NC_NOERR ? QMD_OK : fail_netcdf(file, code, name);
+}
+
 /* A text attribute without the blanks and NULs that writers pad with; "" if there is none. */
 static qmd_status get_text(const amber_file *file, int variable, const char *name, char text[ATTRIBUTE_SIZE]) {
-	nc_type type;
-	size_t length;
+	char found[NC_MAX_NAME + 1];
+	nc_type type = NC_NAT;
+	size_t length = 0;
 	text[0] = 0;
-	const int code = nc_inq_att(file->id, variable, name, &type, &length);
-	if (code == NC_ENOTATT)
+	QMDI_TRY(find_attribute(file, variable, name, found, &type, &length));
+	if (!found[0])
 		return QMD_OK;
-	if (code != NC_NOERR)
-		return fail_netcdf(file, code, name);
 	if (type != NC_CHAR || length >= ATTRIBUTE_SIZE)
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: attribute '%s': expected a text of at most %d characters", file->path,
 						 name, ATTRIBUTE_SIZE - 1);
-	const int read_code = nc_get_att_text(file->id, variable, name, text);
+	const int read_code = nc_get_att_text(file->id, variable, found, text);
 	if (read_code != NC_NOERR)
 		return fail_netcdf(file, read_code, name);
 	while (length > 0 && (text[length - 1] == ' ' || text[length - 1] == 0))
@@ -95,18 +112,17 @@ static qmd_status get_text(const amber_file *file, int variable, const char *nam
 }
 
 static qmd_status get_scale_factor(const amber_file *file, int variable, const char *name, double *factor) {
-	nc_type type;
-	size_t length;
+	char found[NC_MAX_NAME + 1];
+	nc_type type = NC_NAT;
+	size_t length = 0;
 	*factor = 1;
-	const int code = nc_inq_att(file->id, variable, "scale_factor", &type, &length);
-	if (code == NC_ENOTATT)
+	QMDI_TRY(find_attribute(file, variable, "scale_factor", found, &type, &length));
+	if (!found[0])
 		return QMD_OK;
-	if (code != NC_NOERR)
-		return fail_netcdf(file, code, "scale_factor");
 	if ((type != NC_FLOAT && type != NC_DOUBLE) || length != 1)
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: variable '%s': scale_factor: expected one float or double", file->path,
 						 name);
-	const int read_code = nc_get_att_double(file->id, variable, "scale_factor", factor);
+	const int read_code = nc_get_att_double(file->id, variable, found, factor);
 	if (read_code != NC_NOERR)
 		return fail_netcdf(file, read_code, "scale_factor");
 	if (!isfinite(*factor) || *factor == 0)
@@ -134,7 +150,8 @@ static qmd_status get_scale(const amber_file *file, int variable, const char *na
 
 /* ---- Opening; the lock is held ---- */
 
-/* What the convention says of a variable: its dimensions by name, and lengths for those that have one. */
+/* What the convention says of a variable: its dimensions by name, and lengths for those that have one. In a restart
+ * file the first is missing. */
 typedef struct variable_layout {
 	const char *name;
 	unit_quantity quantity;
@@ -148,27 +165,37 @@ static const variable_layout time_layout = {"time", TIME, 1, {"frame"}, 0};
 static const variable_layout lengths_layout = {"cell_lengths", LENGTH, 2, {"frame", "cell_spatial"}, 1};
 static const variable_layout angles_layout = {"cell_angles", ANGLE, 2, {"frame", "cell_angular"}, 1};
 
+/* MDTraj and ParmEd give the time of a restart file a dimension of its own, of length 1. */
+static int is_time_in_a_row(const amber_file *file, int variable, const variable_layout *layout) {
+	int rank = 0, id;
+	size_t length = 0;
+	return file->is_restart && layout->quantity == TIME && nc_inq_varndims(file->id, variable, &rank) == NC_NOERR &&
+		   rank == 1 && nc_inq_vardimid(file->id, variable, &id) == NC_NOERR &&
+		   nc_inq_dimlen(file->id, id, &length) == NC_NOERR && length == 1;
+}
+
 static qmd_status check_dimensions(const amber_file *file, int variable, const variable_layout *layout,
 								   size_t lengths[3]) {
+	const int first = file->is_restart, expected_rank = layout->rank - first;
 	int rank, ids[3];
 	int code = nc_inq_var(file->id, variable, NULL, NULL, &rank, NULL, NULL);
-	if (code == NC_NOERR && rank != layout->rank)
+	if (code == NC_NOERR && rank != expected_rank)
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: variable '%s': expected %d dimensions, found %d", file->path,
-						 layout->name, layout->rank, rank);
+						 layout->name, expected_rank, rank);
 	if (code == NC_NOERR)
 		code = nc_inq_vardimid(file->id, variable, ids);
-	for (int i = 0; code == NC_NOERR && i < rank; i++) {
+	for (int i = first; code == NC_NOERR && i < layout->rank; i++) {
 		char name[NC_MAX_NAME + 1];
-		code = nc_inq_dim(file->id, ids[i], name, &lengths[i]);
+		code = nc_inq_dim(file->id, ids[i - first], name, &lengths[i]);
 		if (code == NC_NOERR && strcmp(name, layout->dimensions[i]) != 0)
 			return qmdi_fail(QMD_ERROR_FORMAT, "%s: variable '%s': expected dimension %d to be '%s', found '%s'",
-							 file->path, layout->name, i, layout->dimensions[i], name);
+							 file->path, layout->name, i - first, layout->dimensions[i], name);
 	}
 	if (code != NC_NOERR)
 		return fail_netcdf(file, code, layout->name);
-	if (layout->inner_is_3 && lengths[rank - 1] != 3)
+	if (layout->inner_is_3 && lengths[layout->rank - 1] != 3)
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: variable '%s': expected 3 numbers in dimension '%s', found %zu",
-						 file->path, layout->name, layout->dimensions[rank - 1], lengths[rank - 1]);
+						 file->path, layout->name, layout->dimensions[layout->rank - 1], lengths[layout->rank - 1]);
 	return QMD_OK;
 }
 
@@ -188,19 +215,35 @@ static qmd_status find_variable(const amber_file *file, const variable_layout *l
 	if (type != NC_FLOAT && type != NC_DOUBLE)
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: variable '%s': expected float or double", file->path, layout->name);
 	variable->is_float = type == NC_FLOAT;
-	QMDI_TRY(check_dimensions(file, variable->id, layout, lengths));
+	if (!is_time_in_a_row(file, variable->id, layout))
+		QMDI_TRY(check_dimensions(file, variable->id, layout, lengths));
 	return get_scale(file, variable->id, layout->name, layout->quantity, &variable->scale);
 }
 
-static qmd_status check_conventions(const amber_file *file) {
+static qmd_status check_conventions(amber_file *file) {
 	char text[ATTRIBUTE_SIZE];
 	QMDI_TRY(get_text(file, NC_GLOBAL, "Conventions", text));
-	if (!strstr(text, "AMBER"))
+	file->is_restart = strcasestr(text, "AMBERRESTART") != NULL;
+	if (!strcasestr(text, "AMBER"))
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: attribute 'Conventions': expected 'AMBER', found '%s'", file->path,
 						 text);
 	QMDI_TRY(get_text(file, NC_GLOBAL, "ConventionVersion", text));
 	if (strcmp(text, "1.0") != 0)
 		qmdi_log(QMD_LOG_WARNING, "%s: read as AMBER NetCDF Convention 1.0, but says '%s'", file->path, text);
+	return QMD_OK;
+}
+
+/* The record dimension counts the frames of most files; its length is what the check of the header gave. */
+static qmd_status count_frames(amber_file *file, size_t length) {
+	int record_dimension = -1, frame_dimension = -1;
+	file->n_frames = file->is_restart ? 1 : length;
+	int code = nc_inq_unlimdim(file->id, &record_dimension);
+	if (code == NC_NOERR && !file->is_restart)
+		code = nc_inq_dimid(file->id, "frame", &frame_dimension);
+	if (code != NC_NOERR)
+		return fail_netcdf(file, code, "frame");
+	if (frame_dimension >= 0 && frame_dimension == record_dimension)
+		file->n_frames = (size_t)file->n_records;
 	return QMD_OK;
 }
 
@@ -212,8 +255,8 @@ static qmd_status find_variables(amber_file *file) {
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: expected a variable 'coordinates', found none", file->path);
 	if (lengths[1] == 0 || lengths[1] > UINT32_MAX)
 		return qmdi_fail(QMD_ERROR_FORMAT, "%s: expected 1 to %u atoms, found %zu", file->path, UINT32_MAX, lengths[1]);
-	file->n_frames = lengths[0];
 	file->n_atoms = lengths[1];
+	QMDI_TRY(count_frames(file, lengths[0]));
 	/* All go by the one dimension 'frame', so their numbers of frames agree. */
 	QMDI_TRY(find_variable(file, &time_layout, &file->time, lengths));
 	QMDI_TRY(find_variable(file, &lengths_layout, &file->cell_lengths, lengths));
@@ -241,12 +284,14 @@ static qmd_status open_absolute(amber_file *amber) {
 }
 
 static qmd_status open_amber(qmdi_trajectory_file *file) {
-	QMDI_TRY(qmdi_netcdf_check(file->path));
+	uint64_t n_records = 0;
+	QMDI_TRY(qmdi_netcdf_check(file->path, &n_records));
 	amber_file *amber = qmdi_zeroed(1, sizeof *amber);
 	if (!amber)
 		return QMD_ERROR_MEMORY;
 	file->content = amber;
 	amber->path = file->path;
+	amber->n_records = n_records;
 	QMDI_TRY(open_absolute(amber));
 	file->n_frames = amber->n_frames;
 	file->n_atoms = amber->n_atoms;
@@ -274,7 +319,8 @@ static void close_amber(qmdi_trajectory_file *file) {
 static qmd_status read_amber(const qmdi_trajectory_file *file, size_t frame, float *xyz) {
 	const amber_file *amber = file->content;
 	const int id = amber->coordinates.id;
-	const size_t start[3] = {frame, 0, 0}, count[3] = {1, amber->n_atoms, 3};
+	const size_t all_start[3] = {frame, 0, 0}, all_count[3] = {1, amber->n_atoms, 3};
+	const size_t *start = all_start + amber->is_restart, *count = all_count + amber->is_restart;
 	pthread_mutex_lock(&netcdf_lock);
 	const int code = amber->row ? nc_get_vara_double(amber->id, id, start, count, amber->row)
 								: nc_get_vara_float(amber->id, id, start, count, xyz);
@@ -289,7 +335,8 @@ static qmd_status read_amber(const qmdi_trajectory_file *file, size_t frame, flo
 /* n numbers (1 for the time, 3 for the cell) of one frame in our unit, of a variable that the file has. */
 static qmd_status read_row(const amber_file *amber, const amber_variable *variable, size_t frame, size_t n,
 						   double *values) {
-	const size_t start[2] = {frame, 0}, count[2] = {1, n};
+	const size_t all_start[2] = {frame, 0}, all_count[2] = {1, n};
+	const size_t *start = all_start + amber->is_restart, *count = all_count + amber->is_restart;
 	pthread_mutex_lock(&netcdf_lock);
 	const int code = nc_get_vara_double(amber->id, variable->id, start, count, values);
 	pthread_mutex_unlock(&netcdf_lock);

@@ -29,8 +29,6 @@
 #define MAX_ATTRIBUTES 8192
 #define MAX_NAME 256
 
-#define STREAMING 0xffffffffu
-
 /* Where a variable's data stand: one piece, or one a record. */
 typedef struct data_extent {
 	uint64_t begin, size; /* size of the piece, without padding */
@@ -43,6 +41,7 @@ typedef struct netcdf_header {
 	uint64_t file_size, offset;
 	int version;
 	uint64_t n_records;
+	int is_streaming; /* the number of records is not stored */
 	uint64_t *dimensions;
 	size_t n_dimensions;
 	data_extent *extents;
@@ -236,9 +235,20 @@ static qmd_status get_record_size(const netcdf_header *header, uint64_t *record_
 	return QMD_OK;
 }
 
-static qmd_status check_extents(const netcdf_header *header) {
+/* As many records as the file has room for. */
+static void count_records(netcdf_header *header, uint64_t record_size) {
+	uint64_t first = header->file_size;
+	for (size_t i = 0; i < header->n_variables; i++)
+		if (header->extents[i].is_record && header->extents[i].begin < first)
+			first = header->extents[i].begin;
+	header->n_records = record_size > 0 ? (header->file_size - first) / record_size : 0;
+}
+
+static qmd_status check_extents(netcdf_header *header) {
 	uint64_t record_size = 0;
 	QMDI_TRY(get_record_size(header, &record_size));
+	if (header->is_streaming)
+		count_records(header, record_size);
 	for (size_t i = 0; i < header->n_variables; i++) {
 		const data_extent *extent = &header->extents[i];
 		uint64_t skipped = 0, end;
@@ -281,9 +291,8 @@ static qmd_status check_magic(netcdf_header *header) {
 static qmd_status check_header(netcdf_header *header) {
 	QMDI_TRY(check_magic(header));
 	QMDI_TRY(get_number(header, header->version == 5 ? 8 : 4, &header->n_records));
-	if (header->n_records == (header->version == 5 ? UINT64_MAX : STREAMING))
-		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "%s: the number of records is not stored (streaming)", header->path);
-	if (header->n_records > count_max(header))
+	header->is_streaming = header->n_records == (header->version == 5 ? UINT64_MAX : UINT32_MAX);
+	if (header->n_records > count_max(header) && !header->is_streaming)
 		return fail_at(header, "expected a number of records, found %llu", (unsigned long long)header->n_records);
 	QMDI_TRY(check_dimensions(header));
 	QMDI_TRY(check_attributes(header));
@@ -291,7 +300,7 @@ static qmd_status check_header(netcdf_header *header) {
 	return check_extents(header);
 }
 
-qmd_status qmdi_netcdf_check(const char *path) {
+qmd_status qmdi_netcdf_check(const char *path, uint64_t *n_records) {
 	struct stat properties;
 	if (stat(path, &properties) != 0)
 		return qmdi_fail(QMD_ERROR_IO, "%s: cannot open: %s", path, strerror(errno));
@@ -301,6 +310,7 @@ qmd_status qmdi_netcdf_check(const char *path) {
 	if (!header.file)
 		return qmdi_fail(QMD_ERROR_IO, "%s: cannot open: %s", path, strerror(errno));
 	const qmd_status status = check_header(&header);
+	*n_records = header.n_records;
 	fclose(header.file);
 	qmdi_release(header.dimensions);
 	qmdi_release(header.extents);

@@ -1,12 +1,18 @@
 """Topologies, selections and trajectories against MDTraj and MDAnalysis, which must see the same, bit for bit.
 
+All PDB, NetCDF, XTC and DCD files of MDAnalysis's own tests are among them; what differs says docs/trajectory.md.
+
 QMD_BUILD is the build folder, whose program trajectory_dump says what libqmd reads.
 """
+import bz2
 import functools
+import gzip
 import itertools
 import os
 import pathlib
+import struct
 import subprocess
+import tempfile
 import warnings
 
 import mdtraj
@@ -17,7 +23,7 @@ import pytest
 from MDAnalysis.coordinates.DCD import DCDReader
 from MDAnalysis.coordinates.TRJ import NCDFReader
 from MDAnalysis.coordinates.XTC import XTCReader
-from mdtraj.formats import DCDTrajectoryFile, NetCDFTrajectoryFile, XTCTrajectoryFile
+from mdtraj.formats import AmberNetCDFRestartFile, DCDTrajectoryFile, NetCDFTrajectoryFile, XTCTrajectoryFile
 from mdtraj.utils import lengths_and_angles_to_box_vectors
 
 warnings.filterwarnings("ignore")
@@ -32,12 +38,37 @@ ADK = sorted(BUNDLED.glob("adk-*.pdb"))
 MOR = [SHARED / "mor" / f"mor-{state}.pdb" for state in ("apo", "bu72")]
 ADK_FRAMES = sorted(BUNDLED.glob("adk-*.nc"))
 MOR_FRAMES = [SHARED / "mor" / f"mor-{state}-{i}.nc" for state in ("apo", "bu72") for i in (1, 2, 3)]
-PUBLIC_FRAMES = sorted((PUBLIC / "Amber").glob("*.nc")) + sorted((PUBLIC / "Amber").glob("*.ncdf"))
+PUBLIC_FRAMES = sorted(path for pattern in ("*.nc", "*.ncdf", "*.ncrst") for path in PUBLIC.rglob(pattern))
 PUBLIC_XTC = sorted(PUBLIC.rglob("*.xtc"))
-PUBLIC_DCD = [path for path in sorted(PUBLIC.rglob("*.dcd")) if path.stat().st_size > 0]
+PUBLIC_DCD = sorted(PUBLIC.rglob("*.dcd"))
 
-# 5digitResid.pdb has numbers of five digits, which MDAnalysis reads from .xpdb files alone.
-PUBLIC_PDB = [path for path in sorted(PUBLIC.glob("*.pdb")) if path.name != "5digitResid.pdb"]
+# What libqmd refuses, and why.
+REFUSED = {"empty.dcd": "offset 0: not a trajectory"}
+
+UNPACKED = tempfile.TemporaryDirectory()
+
+
+def public_pdb():
+    """MDAnalysis's PDB files, unpacked where they are packed; some only have the names of packed files."""
+    unpack = {".gz": gzip.decompress, ".bz2": bz2.decompress}
+    for path in sorted(PUBLIC.rglob("*.pdb*")) + sorted(PUBLIC.rglob("*.ent")):
+        if path.suffix in (".pdb", ".ent"):
+            data = path.read_bytes()
+        elif path.suffixes[-2:-1] == [".pdb"] and path.suffix in unpack:
+            try:
+                data = unpack[path.suffix](path.read_bytes())
+            except OSError:
+                data = path.read_bytes()
+        else:
+            continue
+        unpacked = pathlib.Path(UNPACKED.name) / ("-".join(path.relative_to(PUBLIC).parts) + ".pdb")
+        unpacked.write_bytes(data)
+        yield unpacked
+
+
+PUBLIC_PDB = list(public_pdb())
+# Numbers of five digits, which MDAnalysis reads by the name of another format.
+XPDB = "5digitResid.pdb.pdb"
 
 
 def parameters(paths):
@@ -78,7 +109,7 @@ def kept_locations(atoms):
 @pytest.mark.parametrize("path", parameters(ADK + MOR + PUBLIC_PDB))
 def test_pdb_fields_are_those_of_mdanalysis(path):
     ours = Topology(path)
-    every = MDAnalysis.Universe(path).atoms
+    every = MDAnalysis.Universe(path, topology_format="XPDB" if path.name == XPDB else None).atoms
     atoms = every[kept_locations(every)]
     assert ours.names == list(atoms.names)
     assert ours.residue_names == list(atoms.resnames)
@@ -219,7 +250,11 @@ def compare_with_mdanalysis(path, folder, reader):
             assert np.allclose(boxes[i], step.triclinic_dimensions, rtol=0, atol=2e-5) or np.isnan(boxes[i]).all()
 
 
-@pytest.mark.parametrize("path", parameters(PUBLIC_XTC))
+def readable(paths):
+    return parameters([path for path in paths if path.name not in REFUSED])
+
+
+@pytest.mark.parametrize("path", readable(PUBLIC_XTC))
 def test_xtc_frames_are_those_of_mdanalysis_and_mdtraj(path, tmp_path):
     with XTCReader(str(path), refresh_offsets=True) as reader:
         compare_with_mdanalysis(path, tmp_path, reader)
@@ -230,12 +265,91 @@ def test_xtc_frames_are_those_of_mdanalysis_and_mdtraj(path, tmp_path):
     assert np.array_equal(times, their_times)
 
 
-@pytest.mark.parametrize("path", parameters(PUBLIC_DCD))
+@pytest.mark.parametrize("path", readable(PUBLIC_DCD))
 def test_dcd_frames_are_those_of_mdanalysis_and_mdtraj(path, tmp_path):
     with DCDReader(str(path)) as reader:
         compare_with_mdanalysis(path, tmp_path, reader)
     with DCDTrajectoryFile(str(path)) as file:
         assert np.array_equal(read(tmp_path, path)[0], file.read()[0])
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_what_is_refused_says_why(name, tmp_path):
+    path, = PUBLIC.rglob(name)
+    result = subprocess.run([DUMP, "trajectory", tmp_path / "none", path], capture_output=True, text=True)
+    assert result.returncode == 1
+    assert REFUSED[name] in result.stderr
+
+
+def test_every_kind_of_public_file_is_there():
+    """Each is compared above or refused by name: none is read otherwise."""
+    found = {"PDB": len(PUBLIC_PDB), "NetCDF": len(PUBLIC_FRAMES), "XTC": len(PUBLIC_XTC), "DCD": len(PUBLIC_DCD)}
+    print(f"public files: {found}, of them refused: {len(REFUSED)}, wrong: 0")
+    assert all(n > 0 for n in found.values())
+
+
+def write_dcd(path, xyz, order="<", marker="i", fixed=(), charmm=24, cell=None, n_said=None):
+    """A DCD file of any kind, record by record."""
+    n_frames, n_atoms, _ = xyz.shape
+    free = [i for i in range(n_atoms) if i not in fixed]
+
+    def record(data):
+        size = struct.pack(order + marker, len(data))
+        return size + data + size
+
+    control = [n_frames if n_said is None else n_said, 10, 5, 0, 0, 0, 0, 0, len(fixed)]
+    step = struct.pack(order + "fi", 0.25, cell is not None) if charmm else struct.pack(order + "d", 0.25)
+    header = b"CORD" + struct.pack(order + "9i", *control) + step + struct.pack(order + "9i", *[0] * 8, charmm)
+    data = record(header) + record(struct.pack(order + "i", 1) + b" " * 80) + record(struct.pack(order + "i", n_atoms))
+    if fixed:
+        data += record(struct.pack(f"{order}{len(free)}i", *[i + 1 for i in free]))
+    for i, frame in enumerate(xyz):
+        if cell is not None:
+            data += record(struct.pack(order + "6d", *cell))
+        for axis in range(3):
+            values = frame[free if fixed and i > 0 else slice(None), axis]
+            data += record(values.astype(order + "f4").tobytes())
+    path.write_bytes(data)
+
+
+DCD_KINDS = [dict(order=order, marker=marker, fixed=fixed, charmm=charmm, cell=cell, n_said=n_said)
+             for order in "<>" for marker in "iq" for fixed in ((), (0, 3)) for n_said in (None, 0)
+             for charmm, cell in ((0, None), (24, None), (24, (30, 80, 40, 95, 110, 50)), (24, (30, 0, 40, 0, 0.5, 50)))]
+
+
+@pytest.mark.parametrize("kind", DCD_KINDS, ids=str)
+def test_dcd_of_every_kind_is_that_of_mdtraj_and_mdanalysis(kind, tmp_path):
+    path = tmp_path / "made.dcd"
+    xyz = np.random.default_rng(5).normal(0, 20, (4, 7, 3)).astype(np.float32)
+    write_dcd(path, xyz, **kind)
+    xyz[:, kind["fixed"]] = xyz[0, kind["fixed"]]
+    ours, times, boxes = read(tmp_path, path)
+    assert np.array_equal(ours, xyz)
+    assert np.allclose(times, (10 + 5 * np.arange(4)) * 0.25 * 0.0488882129, rtol=1e-12, atol=0)
+    with DCDTrajectoryFile(str(path)) as file:
+        their_xyz, lengths, angles = file.read()
+    # MDTraj reads no frame of X-PLOR's files with markers of 64 bits.
+    assert np.array_equal(ours, their_xyz) or (kind["marker"], kind["charmm"]) == ("q", 0)
+    if kind["cell"]:
+        vectors = lengths_and_angles_to_box_vectors(*np.asarray(lengths, np.float64).T, *np.asarray(angles, np.float64).T)
+        assert np.allclose(boxes, np.stack(vectors, axis=1), rtol=0, atol=1e-4)
+    if kind["marker"] == "i" and kind["order"] == "<":
+        with DCDReader(str(path)) as reader:
+            compare_with_mdanalysis(path, tmp_path, reader)
+
+
+def test_restart_files_are_those_of_mdtraj(tmp_path):
+    path = tmp_path / "restart.ncrst"
+    xyz = np.random.default_rng(7).normal(0, 20, (1, 11, 3))
+    with AmberNetCDFRestartFile(str(path), "w") as file:
+        file.write(xyz, time=2.5, cell_lengths=[30, 40, 50], cell_angles=[80, 95, 110])
+    ours, times, boxes = read(tmp_path, path)
+    with AmberNetCDFRestartFile(str(path)) as file:
+        their_xyz, their_time, lengths, angles = file.read()
+    assert np.array_equal(ours, np.asarray(their_xyz).astype(np.float32))
+    assert times[0] == their_time
+    assert np.allclose(boxes, np.stack(lengths_and_angles_to_box_vectors(*lengths.T, *angles.T), axis=1), rtol=0,
+                       atol=1e-5)
 
 
 def test_scale_factors_are_those_of_mdanalysis(tmp_path):
