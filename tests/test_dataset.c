@@ -344,6 +344,53 @@ START_TEST(gives_boxes) {
 }
 END_TEST
 
+/* What the log said: how often, and last. */
+typedef struct log_lines {
+	size_t n;
+	char last[256];
+} log_lines;
+
+static void keep_line(void *user, qmd_log_level level, const char *text) {
+	log_lines *lines = user;
+	ck_assert_int_eq(level, QMD_LOG_WARNING);
+	snprintf(lines->last, sizeof lines->last, "%s", text);
+	lines->n++;
+}
+
+/* Two atoms in five frames in a box of 30, 40 and 50; the second moves along y by what is given. */
+static const char *write_moves(const char *name, const double moves[5], const double *lengths) {
+	static const double angles[15] = {90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90};
+	double xyz[5][2][3] = {{{0}}};
+	for (size_t i = 0; i < 5; i++)
+		xyz[i][1][1] = moves[i];
+	return qmdt_write_netcdf(
+		name, &(qmdt_netcdf){.n_frames = 5, .n_atoms = 2, .xyz = &xyz[0][0][0], .lengths = lengths, .angles = angles});
+}
+
+START_TEST(warns_once_of_jumps_over_half_a_box) {
+	static const double lengths[15] = {30, 40, 50, 30, 40, 50, 30, 40, 50, 30, 40, 50, 30, 40, 50};
+	const char *pdb = qmdt_write_pdb("two.pdb", "A:1:ALA:N A:1:ALA:CA");
+	const char *paths[] = {write_moves("calm.nc", (const double[]){0, 19, 38, 19, 0}, lengths),
+						   write_moves("jumps.nc", (const double[]){0, 0, 21, 0, 21}, lengths),
+						   write_moves("boxless.nc", (const double[]){0, 0, 21, 0, 21}, NULL)};
+	qmd_dataset *dataset = new_dataset(NULL, NULL, 1);
+	log_lines lines = {0};
+	float xyz[6];
+	qmdt_ok(qmd_dataset_add_state(dataset, "a", pdb, paths, 3));
+	qmd_set_log(keep_line, &lines);
+	for (size_t i = 15; i-- > 0;) /* frames in any other order are not compared */
+		qmdt_ok(qmd_dataset_read(dataset, i, xyz));
+	ck_assert_uint_eq(lines.n, 0);
+	for (size_t i = 0; i < 15; i++)
+		qmdt_ok(qmd_dataset_read(dataset, i, xyz));
+	qmd_set_log(NULL, NULL);
+	ck_assert_uint_eq(lines.n, 1);
+	ck_assert_ptr_nonnull(
+		strstr(lines.last, "jumps.nc: frame 2: chain A residue 1 ALA atom CA moves by 21.0 angstrom along y"));
+	qmd_dataset_free(dataset);
+}
+END_TEST
+
 /* ---- Matching by a map file ---- */
 
 #define WILD "A:1:ALA:N A:1:ALA:CA A:2:HSD:N A:2:HSD:CA A:2:HSD:CG"
@@ -587,6 +634,7 @@ int main(void) {
 	tcase_add_test(matching, strides_through_files);
 	tcase_add_test(matching, selects_among_the_shared_atoms);
 	tcase_add_test(matching, gives_boxes);
+	tcase_add_test(matching, warns_once_of_jumps_over_half_a_box);
 	tcase_add_test(map, follows_the_map_file);
 	tcase_add_test(map, swaps_atoms_by_the_map_file);
 	tcase_add_test(map, refuses_contradictory_maps);

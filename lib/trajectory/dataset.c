@@ -73,6 +73,7 @@ void qmd_dataset_free(qmd_dataset *dataset) {
 	qmdi_release(dataset->selection);
 	qmdi_release(dataset->atoms);
 	qmdi_release(dataset->frame);
+	qmdi_release(dataset->before);
 	qmdi_release(dataset);
 }
 
@@ -126,6 +127,7 @@ static void commit_state(qmd_dataset *dataset, const qmdi_state *state, const ui
 		compact(dataset->states[i].shared, dataset->n_shared, keep);
 	dataset->states[dataset->n_states++] = *state;
 	dataset->n_shared = n_shared;
+	dataset->next_frame = 0;
 	dataset->n_frames += n_frames;
 	const qmdi_state *first = &dataset->states[0];
 	for (size_t i = 0; i < n_shared; i++)
@@ -151,6 +153,10 @@ static qmd_status reserve_state(qmd_dataset *dataset, const qmdi_state *state) {
 		if (!atoms)
 			return QMD_ERROR_MEMORY;
 		dataset->atoms = atoms;
+		float *before = qmdi_resize(dataset->before, state->n_selected, 3 * sizeof *before);
+		if (!before)
+			return QMD_ERROR_MEMORY;
+		dataset->before = before;
 	}
 	return QMD_OK;
 }
@@ -421,7 +427,7 @@ qmd_status qmd_dataset_read(qmd_dataset *dataset, size_t frame, float *xyz) {
 	frame_location at = {0};
 	QMDI_TRY(locate(dataset, "qmd_dataset_read", frame, &at));
 	const qmdi_state *state = &dataset->states[at.state];
-	const qmdi_replica *replica = &state->replicas[at.replica];
+	qmdi_replica *replica = &state->replicas[at.replica];
 	const float *whole = dataset->frame;
 	if (replica->trajectory)
 		QMDI_TRY(qmd_trajectory_read(replica->trajectory, at.frame * dataset->stride, 1, dataset->frame));
@@ -429,6 +435,8 @@ qmd_status qmd_dataset_read(qmd_dataset *dataset, size_t frame, float *xyz) {
 		whole = replica->xyz + at.frame * state->topology->n_atoms * 3;
 	for (size_t i = 0; i < dataset->n_shared; i++)
 		memcpy(&xyz[3 * i], &whole[3 * (size_t)state->shared[i]], 3 * sizeof *xyz);
+	if (replica->trajectory && !replica->has_jumped)
+		qmdi_dataset_look_for_jump(dataset, state, replica, frame, at.frame * dataset->stride, xyz);
 	return QMD_OK;
 }
 

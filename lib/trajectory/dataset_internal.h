@@ -10,6 +10,7 @@ typedef struct qmdi_replica {
 	qmd_trajectory *trajectory; /* NULL: from memory */
 	float *xyz;                 /* from memory: n_frames * n_atoms * 3 */
 	size_t n_frames;            /* after the stride */
+	int has_jumped;             /* and the log has said so */
 } qmdi_replica;
 
 typedef struct qmdi_state {
@@ -35,6 +36,8 @@ struct qmd_dataset {
 	size_t n_frames;
 	float *frame; /* room for all atoms of any one state */
 	size_t frame_atoms;
+	float *before;     /* shared atoms of the frame that was read last, to find jumps */
+	size_t next_frame; /* the number of the one after it; 0: none was read */
 };
 
 /*
@@ -46,5 +49,13 @@ qmd_status qmdi_dataset_match(const qmd_dataset *dataset, qmdi_state *state, uin
 
 /* Choose among the shared atoms by a selection, as qmd_topology_select(): indices as of qmd_dataset_atom(). */
 qmd_status qmdi_dataset_select(const qmd_dataset *dataset, const char *selection, size_t *n, uint32_t *indices);
+
+/*
+ * Compare a frame of a file with the one before it, if that is what was read last, and warn once for each file of an
+ * atom that moves along an axis by more than half the box: the molecule is not whole. `frame` counts in the data set,
+ * `file_frame` in the file.
+ */
+void qmdi_dataset_look_for_jump(qmd_dataset *dataset, const qmdi_state *state, qmdi_replica *replica, size_t frame,
+								size_t file_frame, const float *xyz);
 
 #endif

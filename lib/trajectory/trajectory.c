@@ -1,5 +1,5 @@
 /* Several trajectory files as one. */
-#include <qmd/trajectory.h>
+#include "trajectory_internal.h"
 
 #include <math.h>
 #include <string.h>
@@ -86,6 +86,10 @@ static const qmdi_trajectory_file *find_frame(const qmd_trajectory *trajectory, 
 		file++;
 	}
 	return file;
+}
+
+const char *qmdi_trajectory_path(const qmd_trajectory *trajectory, size_t frame) {
+	return find_frame(trajectory, &frame)->path;
 }
 
 static qmd_status check_frame(const qmd_trajectory *trajectory, const char *what, size_t frame) {
