@@ -25,6 +25,9 @@ class OnnxOptions(_c.Options):
                 ("opset", ctypes.c_uint32), ("activations_type", ctypes.c_int32)]
 
 
+_c.library().qmd_onnx_export_options_init_sized.argtypes = [ctypes.POINTER(OnnxOptions), ctypes.c_size_t]
+
+
 def call(name, *arguments):
     """A function of libqmd that the package does not wrap; raises as the package does."""
     function = getattr(_c.library(), name)

@@ -5,6 +5,7 @@
 
 #include "base/float_environment.h"
 #include "base/memory.h"
+#include "base/vectorized.h"
 #include "pixels_frame.h"
 
 /* Images of more atoms would not be images any more, and their indices still fit 32 bits. */
@@ -208,6 +209,7 @@ qmd_status qmdi_pixels_place(const qmd_pixels *pixels, const qmd_frame *frame, v
 }
 
 /* Rounding before clamping is the same as after it, and integers are clamped without branches. */
+QMDI_VECTORIZED
 static void draw_displacement(const qmd_pixels *pixels, const int32_t *grid, const qmdi_placement *placement,
 							  int32_t *values) {
 	const size_t n = pixels->n_atoms;
@@ -227,6 +229,7 @@ static void draw_displacement(const qmd_pixels *pixels, const int32_t *grid, con
 	}
 }
 
+QMDI_VECTORIZED
 static void draw_icnnmd(const qmd_pixels *pixels, const int32_t *grid, const qmdi_placement *placement,
 						int32_t *values) {
 	const size_t n = pixels->n_atoms;
@@ -253,6 +256,7 @@ static void draw_icnnmd(const qmd_pixels *pixels, const int32_t *grid, const qmd
 }
 
 /* Planes of values to bytes: channels side by side, zeros after the last atom. */
+QMDI_VECTORIZED
 static void write_image(const qmd_pixels *pixels, const int32_t *values, unsigned char *image, size_t row_stride) {
 	const size_t n = pixels->n_atoms, side = pixels->side;
 	for (size_t row = 0; row < side; row++) {

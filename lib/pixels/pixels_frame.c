@@ -2,6 +2,7 @@
 
 #include <math.h>
 
+#include "base/vectorized.h"
 #include "superpose.h"
 
 /* A box outside of these is a mistake, and would make numbers that are no longer exact. */
@@ -32,6 +33,7 @@ static qmd_status check_frame(const qmd_pixels *pixels, const qmd_frame *frame) 
 }
 
 /* Coordinates of the pixels' atoms, in angstrom, as three planes. */
+QMDI_VECTORIZED
 static void gather(const qmd_frame *frame, size_t n, double *xyz) {
 	const double unit = frame->unit == QMD_NM ? 10.0 : 1.0;
 	double *x = xyz, *y = xyz + n, *z = xyz + 2 * n;
@@ -83,6 +85,7 @@ static inline double round_to_integer(double x, uint32_t *low) {
  *
  * images: scratch, three planes of n. Loops that depend on nothing but their own atom are vectorized, hence three.
  */
+QMDI_VECTORIZED
 static void make_whole(const double box[3][3], size_t n, double *xyz, uint32_t *images) {
 	const double a_x = box[0][0], b_x = box[1][0], b_y = box[1][1], c_x = box[2][0], c_y = box[2][1], c_z = box[2][2];
 	const double per_a = 1.0 / a_x, per_b = 1.0 / b_y, per_c = 1.0 / c_z;
@@ -105,6 +108,7 @@ static void make_whole(const double box[3][3], size_t n, double *xyz, uint32_t *
 }
 
 /* Negative if a coordinate is not finite or too far from `origin`. */
+QMDI_VECTORIZED
 static int64_t plane_to_grid(const double *x, size_t n, double origin, int32_t *restrict grid) {
 	int64_t off_grid = 0;
 	for (size_t i = 0; i < n; i++) {

@@ -3,6 +3,8 @@
 #include <float.h>
 #include <math.h>
 
+#include "base/vectorized.h"
+
 #ifdef __FAST_MATH__
 #error "docs/numerics.md: results must not depend on the compiler's choices; build without -ffast-math"
 #endif
@@ -11,6 +13,7 @@ _Static_assert(FLT_EVAL_METHOD == 0, "FP64 operations must round to FP64 each");
 /* Cyclic Jacobi converges quadratically: a 4x4 matrix needs 4 to 6 sweeps. */
 #define MAX_SWEEPS 16
 
+QMDI_VECTORIZED
 static void sum_products(const qmdi_anchors *anchors, const int32_t *frame, size_t plane, int64_t sums[3],
 						 int64_t products[3][3]) {
 	const size_t n = anchors->n;
