@@ -45,6 +45,12 @@ static const option_row option_rows[] = {
 	{OPTION_NO_COLLAPSE, 0, "no-collapse", NULL, "keep convolutions with nothing between them apart"},
 	{OPTION_CHECKPOINT, 0, "checkpoint", "FILE", "save progress here, and go on from it if it is there"},
 	{OPTION_SAVE_MODEL, 0, "save-model", "FILE", "save the quantized model too"},
+	{OPTION_SAVE_ENGINE, 0, "save-engine", "FILE", "compile a file that is quantized, and save the engine too"},
+	{OPTION_TARGET, 0, "target", "KIND", "default (ONNX Runtime, OpenVINO) or tensorrt"},
+	{OPTION_LAYOUT, 0, "layout", "KIND", "order of the input's extents: nchw (default) or nhwc"},
+	{OPTION_OPSET, 0, "opset", "N", "version of the operators, 13 (default) to 17"},
+	{OPTION_ACTIVATIONS, 0, "activations", "KIND", "type of quantized activations: s8 (default), or u8 around 128"},
+	{OPTION_CLIP_WEIGHTS, 0, "clip-weights", NULL, "make quantized weights of -128, which are refused otherwise, -127"},
 	{OPTION_EXPLAIN_FRAMES, 0, "explain-frames", "N",
 	 "score residues on at most N held-out frames of a fold, evenly spread (default: 200)"},
 	{OPTION_TOPOLOGY, 0, "topology", "PDB", "atoms of the trajectories (default: just the engine's, in order)"},
@@ -84,6 +90,11 @@ static const choice pixels_choices[] = {
 static const choice observer_choices[] = {
 	{"ema", QMD_OBSERVER_EMA_MAX}, {"percentile", QMD_OBSERVER_PERCENTILE}, {NULL, 0}};
 
+static const choice target_choices[] = {
+	{"default", QMD_ONNX_TARGET_DEFAULT}, {"tensorrt", QMD_ONNX_TARGET_TENSORRT}, {NULL, 0}};
+static const choice layout_choices[] = {{"nchw", QMD_ONNX_NCHW}, {"nhwc", QMD_ONNX_NHWC}, {NULL, 0}};
+static const choice type_choices[] = {{"s8", QMD_S8}, {"u8", QMD_U8}, {NULL, 0}};
+
 static const char *choice_word(const choice *choices, int32_t number) {
 	for (; choices->word; choices++)
 		if (choices->number == number)
@@ -101,6 +112,14 @@ const char *pixels_name(int32_t kind) {
 
 const char *observer_name(int32_t observer) {
 	return choice_word(observer_choices, observer);
+}
+
+const char *onnx_target_name(int32_t target) {
+	return choice_word(target_choices, target);
+}
+
+const char *onnx_layout_name(int32_t layout) {
+	return choice_word(layout_choices, layout);
 }
 
 static int read_choice(const option_row *row, const choice *choices, const char *text, int32_t *number) {
@@ -266,12 +285,31 @@ static int read_training_option(program_arguments *a, const option_row *row, con
 	}
 }
 
+static int read_onnx_option(program_arguments *a, const option_row *row, const char *text, int *known) {
+	*known = 1;
+	switch ((int)row->code) {
+	case OPTION_TARGET:
+		return read_choice(row, target_choices, text, &a->onnx_target);
+	case OPTION_LAYOUT:
+		return read_choice(row, layout_choices, text, &a->onnx_layout);
+	case OPTION_ACTIVATIONS:
+		return read_choice(row, type_choices, text, &a->activations_type);
+	case OPTION_OPSET:
+		return read_count32(row, text, 13, 17, &a->opset);
+	default:
+		*known = 0;
+		return PROGRAM_OK;
+	}
+}
+
 static int read_file_option(program_arguments *a, const option_row *row, const char *text) {
 	switch ((int)row->code) {
 	case OPTION_CHECKPOINT:
 		return read_text(row, text, &a->checkpoint);
 	case OPTION_SAVE_MODEL:
 		return read_text(row, text, &a->model_output);
+	case OPTION_SAVE_ENGINE:
+		return read_text(row, text, &a->engine_output);
 	case OPTION_TOPOLOGY:
 		return read_text(row, text, &a->topology);
 	case OPTION_MODEL:
@@ -288,6 +326,7 @@ static void set_switch(program_arguments *a, option_code code) {
 	a->resume |= code == OPTION_RESUME;
 	a->json |= code == OPTION_JSON;
 	a->help |= code == OPTION_HELP;
+	a->clip_weights |= code == OPTION_CLIP_WEIGHTS;
 	if (code == OPTION_NO_COLLAPSE)
 		a->linear_collapse = 0;
 }
@@ -302,6 +341,9 @@ static int read_option(program_arguments *a, const option_row *row, const char *
 	if (known)
 		return PROGRAM_OK;
 	TRY(read_training_option(a, row, text, &known));
+	if (known)
+		return PROGRAM_OK;
+	TRY(read_onnx_option(a, row, text, &known));
 	return known ? PROGRAM_OK : read_file_option(a, row, text);
 }
 
@@ -317,9 +359,11 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 	qmd_train_options train;
 	qmd_quantize_options quantize;
 	qmd_pixels_options pixels;
+	qmd_onnx_export_options onnx;
 	qmd_train_options_init(&train);
 	qmd_quantize_options_init(&quantize);
 	qmd_pixels_options_init(&pixels);
+	qmd_onnx_export_options_init(&onnx);
 	*a = (program_arguments){.command = command,
 							 .stride = 1,
 							 .pixels_kind = pixels.kind,
@@ -336,6 +380,10 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 							 .activation_bits = quantize.activation_bits,
 							 .observer = quantize.observer,
 							 .linear_collapse = quantize.linear_collapse,
+							 .onnx_target = onnx.target,
+							 .onnx_layout = onnx.layout,
+							 .activations_type = onnx.activations_type,
+							 .opset = onnx.opset,
 							 .explain_frames = 200,
 							 .frame = SIZE_MAX,
 							 .seed = train.seed,

@@ -30,6 +30,12 @@ typedef enum option_code {
 	OPTION_NO_COLLAPSE,
 	OPTION_CHECKPOINT,
 	OPTION_SAVE_MODEL,
+	OPTION_SAVE_ENGINE,
+	OPTION_TARGET,
+	OPTION_LAYOUT,
+	OPTION_OPSET,
+	OPTION_ACTIVATIONS,
+	OPTION_CLIP_WEIGHTS,
 	OPTION_EXPLAIN_FRAMES,
 	OPTION_TOPOLOGY,
 	OPTION_MODEL,
@@ -75,7 +81,10 @@ typedef struct program_arguments {
 	uint32_t weight_bits, activation_bits;
 	int32_t observer;
 	int linear_collapse;
-	const char *checkpoint, *model_output, *topology, *model, *output;
+	const char *checkpoint, *model_output, *engine_output, *topology, *model, *output;
+	int32_t onnx_target, onnx_layout, activations_type;
+	uint32_t opset;
+	int clip_weights;
 	size_t explain_frames;
 	size_t frame; /* 0-based; SIZE_MAX: all */
 	uint64_t seed;
@@ -108,5 +117,9 @@ void arguments_print_help(const program_command *command);
 const char *split_name(split_kind split);
 const char *pixels_name(int32_t kind);
 const char *observer_name(int32_t observer);
+
+/* "default", "tensorrt"; "nchw", "nhwc". */
+const char *onnx_target_name(int32_t target);
+const char *onnx_layout_name(int32_t layout);
 
 #endif

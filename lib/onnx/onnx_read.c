@@ -17,7 +17,7 @@ typedef struct wire {
 } wire;
 
 static qmd_status fail_at(const wire *w, const char *what) {
-	return qmdi_fail(QMD_ERROR_FORMAT, "%s: offset %zu: %s", w->name, w->offset, what);
+	return qmdi_fail(QMD_ERROR_FORMAT, "%s: offset %zu: not an ONNX file: %s", w->name, w->offset, what);
 }
 
 static qmd_status get_varint(wire *w, uint64_t *value) {

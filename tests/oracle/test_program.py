@@ -16,7 +16,7 @@ import pytest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DATA = SOURCE / "examples" / "data"
 PROGRAM = os.environ.get("QMD_PROGRAM", str(SOURCE / "build-release" / "examples" / "qmd"))
-COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain", "profile", "compare"]
+COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain", "export", "import", "profile", "compare"]
 
 
 def state(name, replicas=(1, 2, 3), folder=DATA):

@@ -1,0 +1,113 @@
+"""`qmd export` and `qmd import`: a network trained on the bundled trajectories, on its real frames, in ONNX Runtime; and
+one of another framework that becomes an engine."""
+
+import json
+import os
+import pathlib
+import subprocess
+
+import numpy as np
+import onnx
+import pytest
+from onnx_support import BUILD, has_vnni, import_and_run, operators, run_onnxruntime
+
+PROGRAM = os.environ.get("QMD_PROGRAM", str(BUILD / "examples" / "qmd"))
+DATA = pathlib.Path(os.environ.get("QMD_SOURCE", ".")) / "examples" / "data"
+STATES = []
+for name in ("open", "closed"):
+    files = [DATA / f"adk-{name}.pdb"] + [DATA / f"adk-{name}-{k}.nc" for k in (1, 2, 3)]
+    STATES += ["--state", f"{name}={','.join(map(str, files))}"]
+SMALL = [*STATES, "--select", "name CA", "--stride", 4]
+
+
+def qmd(*arguments):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600)
+
+
+def succeed(*arguments):
+    done = qmd(*arguments)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def fails(code, part, *arguments):
+    done = qmd(*arguments)
+    assert done.returncode == code and part in done.stderr, done.stderr
+
+
+@pytest.fixture(scope="module", params=["displacement", "icnnmd"])
+def trained(request, tmp_path_factory):
+    """A folder with a trained model, its quantized model and engine, and the images of all frames."""
+    folder = tmp_path_factory.mktemp(request.param)
+    succeed("train", *SMALL, "--pixels", request.param, "--epochs", 3, "-o", folder / "model.qmd")
+    succeed("quantize", folder / "model.qmd", *SMALL, "--qat-epochs", 1, "-o", folder / "net.qme", "--save-model",
+            folder / "quantized.qmd")
+    succeed("pixels", *SMALL, "--model", folder / "model.qmd", "-o", folder / "images.npy")
+    return folder
+
+
+def images_of(folder):
+    images = np.load(folder / "images.npy")
+    return images, "U8" if images.dtype == np.uint8 else "S8"
+
+
+@pytest.mark.parametrize("activations", ["s8", "u8"])
+def test_real_frames_give_the_engines_logits(trained, activations, tmp_path):
+    if activations == "u8" and not has_vnni():
+        pytest.skip("without VNNI, ONNX Runtime's u8 x s8 convolution saturates")
+    path = tmp_path / "net.onnx"
+    said = json.loads(succeed("export", trained / "quantized.qmd", "--activations", activations, "-o", path, "--json"))
+    assert said["quantized"] is True and said["opset"] == 13
+    images, kind = images_of(trained)
+    nchw = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    values = run_onnxruntime(onnx.load(path), nchw, tmp_path / "optimized.onnx")
+    ops = operators(tmp_path / "optimized.onnx")
+    assert ops.count("QGemm") == 2 and ops.count("QLinearConv") >= 3 and "Conv" not in ops
+    engine = import_and_run(path, nchw, kind, tmp_path)
+    assert len(images) > 30 and engine.std() > 0.01
+    np.testing.assert_array_equal(values["logits"].view(np.int32), engine.view(np.int32))
+
+
+def test_probabilities_are_those_of_the_engine(trained, tmp_path):
+    """The engine file, on raw coordinates, against the exported file, on images."""
+    succeed("export", trained / "quantized.qmd", "--layout", "nhwc", "-o", tmp_path / "net.onnx")
+    values = run_onnxruntime(onnx.load(tmp_path / "net.onnx"), images_of(trained)[0])
+    rows = json.loads(succeed("run", trained / "net.qme", DATA / "adk-open-1.nc", "--topology", DATA / "adk-open.pdb",
+                              "--json"))["frames"]
+    found = np.array([row["probabilities"] for row in rows])[::4]
+    np.testing.assert_allclose(found, values["probabilities"][: len(found)], atol=1e-6)
+
+
+def test_fp32_goes_out_and_comes_back(trained, tmp_path):
+    path, back, again = tmp_path / "net.onnx", tmp_path / "back.qmd", tmp_path / "again.onnx"
+    succeed("export", trained / "model.qmd", "-o", path, "--opset", 17)
+    said = json.loads(succeed("import", path, "--model", trained / "model.qmd", "-o", back, "--json"))
+    assert said["quantized"] is False and said["has_pixels"] is True
+    succeed("export", back, "-o", again, "--opset", 17)
+    assert path.read_bytes() == again.read_bytes()
+    succeed("quantize", back, *SMALL, "--qat-epochs", 0, "-o", tmp_path / "net.qme")
+    rows = succeed("run", tmp_path / "net.qme", DATA / "adk-open-1.nc", "--topology", DATA / "adk-open.pdb")
+    assert rows.splitlines()[0] == "frame,time_ps,p_open,p_closed"
+
+
+def test_an_imported_engine_is_the_same(trained, tmp_path):
+    path, engine = tmp_path / "net.onnx", tmp_path / "net.qme"
+    succeed("export", trained / "quantized.qmd", "-o", path)
+    succeed("import", path, "--model", trained / "model.qmd", "-o", tmp_path / "back.qmd", "--save-engine", engine)
+    run = [DATA / "adk-open-1.nc", "--topology", DATA / "adk-open.pdb"]
+    assert succeed("run", engine, *run) == succeed("run", trained / "net.qme", *run)
+
+
+def test_what_cannot_be_is_said(trained, tmp_path):
+    path = tmp_path / "net.onnx"
+    succeed("export", trained / "model.qmd", "-o", path)
+    fails(1, "is an engine", "export", trained / "net.qme", "-o", tmp_path / "other.onnx")
+    fails(2, "give -o FILE.onnx", "export", trained / "model.qmd")
+    fails(2, "--target is one of default, tensorrt", "export", trained / "model.qmd", "--target", "tpu", "-o", path)
+    fails(2, "--opset is a whole number from 13 to 17", "export", trained / "model.qmd", "--opset", 12, "-o", path)
+    fails(1, "TensorRT takes no u8", "export", trained / "quantized.qmd", "--target", "tensorrt", "--activations", "u8",
+          "-o", path)
+    fails(2, "give -o MODEL.qmd", "import", path)
+    fails(1, "is in FP32", "import", path, "-o", tmp_path / "m.qmd", "--save-engine", tmp_path / "m.qme")
+    fails(1, "not an ONNX", "import", DATA / "adk-open.pdb", "-o", tmp_path / "m.qmd")
+    assert not (tmp_path / "m.qmd").exists()
