@@ -6,6 +6,7 @@
 
 #include "allocator_fixture.h"
 #include "onnx/onnx_internal.h"
+#include "train/fake_quant.h"
 
 /* ---- Exporting ---- */
 
@@ -163,6 +164,25 @@ START_TEST(names_and_kinds_come_back) {
 		qmd_model_free(back);
 		qmd_model_free(model);
 	}
+}
+END_TEST
+
+START_TEST(biases_of_any_size_come_back) {
+	qmd_model *model = qmdt_network(0), *back;
+	const qmdi_layer *layer = &model->layers[1];
+	const double unit = (double)model->layers[0].activation_scale * (double)layer->weight_scales[0];
+	const char *path = qmdt_scratch("biases.onnx");
+	for (size_t u = 0; u < layer->definition.units; u++) /* up to 2^30 units, with all bits of a float */
+		layer->parameters[QMDI_BIAS][u] = (float)(unit * (double)((1u << 30) / 3u >> (4 * u)) * (u % 2 ? -1 : 1));
+	qmdt_ok(qmd_onnx_export(model, NULL, path));
+	qmdt_ok(qmd_onnx_import(path, NULL, &back));
+	for (size_t u = 0; u < layer->definition.units; u++) {
+		const float found = back->layers[1].parameters[QMDI_BIAS][u], scale = layer->weight_scales[u];
+		ck_assert_int_eq(qmdi_quantize_bias(found, model->layers[0].activation_scale, scale),
+						 qmdi_quantize_bias(layer->parameters[QMDI_BIAS][u], model->layers[0].activation_scale, scale));
+	}
+	qmd_model_free(back);
+	qmd_model_free(model);
 }
 END_TEST
 
@@ -396,6 +416,7 @@ int main(void) {
 	suite_add_tcase(suite, exporting);
 	TCase *importing = tcase_create("import");
 	tcase_add_test(importing, names_and_kinds_come_back);
+	tcase_add_test(importing, biases_of_any_size_come_back);
 	tcase_add_test(importing, unfit_names_are_replaced);
 	tcase_add_test(importing, quantization_that_the_library_has_not_is_refused);
 	tcase_add_test(importing, a_weight_of_minus_128_is_clipped_if_asked_for);
