@@ -35,6 +35,8 @@ static const option_row option_rows[] = {
 	{OPTION_GAP, 0, "gap", "N", "block: frames left out on both sides of a held-out block (default: 1)"},
 	{OPTION_EPOCHS, 0, "epochs", "N", "epochs of FP32 training (default: 30)"},
 	{OPTION_PATIENCE, 0, "patience", "N", "stop after N epochs without a lower training loss (default: 0, never)"},
+	{OPTION_TARGET_LOSS, 0, "target-loss", "X",
+	 "stop once an epoch's training loss is below (default: 0.05; 0: never)"},
 	{OPTION_LEARNING_RATE, 0, "learning-rate", "X", "of FP32 training, by Adam (default: 0.0003)"},
 	{OPTION_BATCH_SIZE, 0, "batch-size", "N", "frames in a mini-batch (default: 16)"},
 	{OPTION_QAT_EPOCHS, 0, "qat-epochs", "N", "epochs of fine-tuning with fake-quant; 0: calibration alone"},
@@ -159,13 +161,18 @@ static int read_size(const option_row *row, const char *text, size_t smallest, s
 	return PROGRAM_OK;
 }
 
-static int read_positive(const option_row *row, const char *text, double *value) {
+static int read_real(const option_row *row, const char *text, int zero_is_allowed, double *value) {
 	char *end;
 	const double number = strtod(text, &end);
-	if (end == text || *end || !isfinite(number) || number <= 0)
-		return fail_usage("--%s is a number above 0, not '%s'", row->name, text);
+	if (end == text || *end || !isfinite(number) || number < 0 || (number == 0 && !zero_is_allowed))
+		return fail_usage("--%s is a number %s 0, not '%s'", row->name, zero_is_allowed ? "of at least" : "above",
+						  text);
 	*value = number;
 	return PROGRAM_OK;
+}
+
+static int read_positive(const option_row *row, const char *text, double *value) {
+	return read_real(row, text, 0, value);
 }
 
 static int read_text(const option_row *row, const char *text, const char **value) {
@@ -256,6 +263,8 @@ static int read_training_option(program_arguments *a, const option_row *row, con
 		return read_count32(row, text, 1, 1000000, &a->epochs);
 	case OPTION_PATIENCE:
 		return read_count32(row, text, 0, 1000000, &a->patience);
+	case OPTION_TARGET_LOSS:
+		return read_real(row, text, 1, &a->target_loss);
 	case OPTION_LEARNING_RATE:
 		return read_positive(row, text, &a->learning_rate);
 	case OPTION_BATCH_SIZE:
@@ -373,6 +382,7 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 							 .epochs = train.epochs,
 							 .patience = train.patience,
 							 .batch_size = train.batch_size,
+							 .target_loss = train.target_loss,
 							 .learning_rate = train.learning_rate,
 							 .qat_epochs = quantize.epochs,
 							 .qat_learning_rate = quantize.learning_rate,

@@ -20,6 +20,7 @@ typedef enum option_code {
 	OPTION_GAP,
 	OPTION_EPOCHS,
 	OPTION_PATIENCE,
+	OPTION_TARGET_LOSS,
 	OPTION_LEARNING_RATE,
 	OPTION_BATCH_SIZE,
 	OPTION_QAT_EPOCHS,
@@ -77,7 +78,7 @@ typedef struct program_arguments {
 	size_t fold;    /* 1-based; 0: none is held out */
 	size_t gap;
 	uint32_t epochs, patience, batch_size, qat_epochs;
-	double learning_rate, qat_learning_rate;
+	double target_loss, learning_rate, qat_learning_rate;
 	uint32_t weight_bits, activation_bits;
 	int32_t observer;
 	int linear_collapse;

@@ -177,15 +177,34 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_STATE,      OPTION_OUTPUT,      OPTION_SELECT,
-									  OPTION_MAP,        OPTION_STRIDE,      OPTION_PIXELS,
-									  OPTION_SUPERPOSE,  OPTION_RANGE,       OPTION_SIGMA,
-									  OPTION_SPLIT,      OPTION_FOLDS,       OPTION_GAP,
-									  OPTION_EPOCHS,     OPTION_PATIENCE,    OPTION_LEARNING_RATE,
-									  OPTION_BATCH_SIZE, OPTION_QAT_EPOCHS,  OPTION_QAT_LEARNING_RATE,
-									  OPTION_OBSERVER,   OPTION_NO_COLLAPSE, OPTION_EXPLAIN_FRAMES,
-									  OPTION_SEED,       OPTION_THREADS,     OPTION_RESUME,
-									  OPTION_JSON,       OPTION_HELP,        OPTION_END};
+static const option_code options[] = {OPTION_STATE,
+									  OPTION_OUTPUT,
+									  OPTION_SELECT,
+									  OPTION_MAP,
+									  OPTION_STRIDE,
+									  OPTION_PIXELS,
+									  OPTION_SUPERPOSE,
+									  OPTION_RANGE,
+									  OPTION_SIGMA,
+									  OPTION_SPLIT,
+									  OPTION_FOLDS,
+									  OPTION_GAP,
+									  OPTION_EPOCHS,
+									  OPTION_PATIENCE,
+									  OPTION_TARGET_LOSS,
+									  OPTION_LEARNING_RATE,
+									  OPTION_BATCH_SIZE,
+									  OPTION_QAT_EPOCHS,
+									  OPTION_QAT_LEARNING_RATE,
+									  OPTION_OBSERVER,
+									  OPTION_NO_COLLAPSE,
+									  OPTION_EXPLAIN_FRAMES,
+									  OPTION_SEED,
+									  OPTION_THREADS,
+									  OPTION_RESUME,
+									  OPTION_JSON,
+									  OPTION_HELP,
+									  OPTION_END};
 
 const program_command command_study = {
 	.name = "study",

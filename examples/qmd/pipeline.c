@@ -39,6 +39,7 @@ int pipeline_train(const program_arguments *arguments, qmd_dataset *dataset, con
 	options.batch_size = arguments->batch_size;
 	options.epochs = arguments->epochs;
 	options.patience = arguments->patience;
+	options.target_loss = arguments->target_loss;
 	options.seed = arguments->seed;
 	options.n_threads = arguments->threads;
 	options.checkpoint_path = checkpoint;

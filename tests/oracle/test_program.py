@@ -292,6 +292,7 @@ def test_resume_makes_only_what_is_missing(study, tmp_path):
     [
         (["--seed", "2"], "seed was 1, now it is 2"),
         (["--epochs", "5"], "epochs was 4, now it is 5"),
+        (["--target-loss", "0"], "target-loss was 0.05, now it is 0"),
         (["--superpose", "resid 1 to 20"], "superpose"),
         (["--state", f"more={DATA / 'adk-open.pdb'},{DATA / 'adk-open-1.nc'}", "--split", "replica"], "--state differs"),
     ],
@@ -452,6 +453,7 @@ def test_inspect(study):
         (["study", *STATES, "--folds", "4", "-o", "x"], "no state has more than 3"),
         (["study", *STATES, "--split", "block", "--folds", "1", "-o", "x"], "needs 2"),
         (["train", *STATES], "-o MODEL"),
+        (["train", *STATES, "--target-loss", "-0.1", "-o", "x"], "at least 0"),
         (["train", *STATES, "--fold", "4", "-o", "x"], "there are 3 folds"),
         (["quantize", "--state", "a=b,c"], "something is missing"),
         (["quantize", "m.qmd", *STATES], "-o ENGINE"),
