@@ -152,7 +152,7 @@ def make_model(side):
     labels = (np.arange(32) % 2).astype(np.uint32)
     images[1::2, : side // 2] //= 2
     model = qmd.Model.preset("icnnmd", side, 2)
-    options = _c.TrainOptions(epochs=4, batch_size=8)
+    options = _c.TrainOptions(epochs=4, target_loss=0, batch_size=8)
     call("qmd_train_images", ctypes.c_void_p(model._pointer), ctypes.c_void_p(images.ctypes.data), _c.S8,
          ctypes.c_void_p(labels.ctypes.data), ctypes.c_size_t(32), ctypes.byref(options))
     return model
