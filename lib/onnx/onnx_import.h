@@ -11,7 +11,7 @@
 #define QMDI_ONNX_MAX_VALUES 65536
 #define QMDI_ONNX_MAX_INPUTS_READ 16
 
-/* An element of a computed shape that stands for the number of images, which is not known. */
+/* An element of a computed shape that stands for the number of images, which is not known; of an int32, INT32_MIN. */
 #define QMDI_ONNX_BATCH INT64_MIN
 
 /* How ONNX lays out what the model has as h, w, c. */
@@ -163,8 +163,8 @@ typedef struct qmdi_onnx_weight_order {
 qmd_status qmdi_onnx_take_weights(qmdi_importer *importer, int32_t layer, const qmdi_onnx_tensor *tensor,
 								  qmdi_onnx_weight_order order);
 
-/* Bias: one number, or one a unit, all but one extent of the tensor being 1. `input_scale` is that of the layer's
- * input, or 0. */
+/* Bias of a conv2d or dense, beta of a batchnorm: one number, or one a unit, all but one extent of the tensor being 1.
+ * `input_scale` is that of the layer's input, or 0. */
 qmd_status qmdi_onnx_take_bias(qmdi_importer *importer, int32_t layer, const qmdi_onnx_tensor *tensor,
 							   float input_scale);
 
@@ -179,6 +179,7 @@ qmd_status qmdi_onnx_conv(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_gemm(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_matmul(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_add(qmdi_importer *importer, const qmdi_onnx_call *call);
+qmd_status qmdi_onnx_mul(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_relu(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_pool(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_global_average_pool(qmdi_importer *importer, const qmdi_onnx_call *call);
@@ -189,6 +190,7 @@ qmd_status qmdi_onnx_dropout(qmdi_importer *importer, const qmdi_onnx_call *call
 
 /* onnx_shapes.c */
 qmd_status qmdi_onnx_identity(qmdi_importer *importer, const qmdi_onnx_call *call);
+qmd_status qmdi_onnx_pad(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_flatten(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_reshape(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_transpose(qmdi_importer *importer, const qmdi_onnx_call *call);
@@ -203,8 +205,11 @@ qmd_status qmdi_onnx_fold_transpose(qmdi_importer *importer, const qmdi_onnx_cal
 qmd_status qmdi_onnx_fold_reshape(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_fold_squeeze(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_fold_unsqueeze(qmdi_importer *importer, const qmdi_onnx_call *call);
+
+/* onnx_extents.c */
 qmd_status qmdi_onnx_fold_gather(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_fold_concat(qmdi_importer *importer, const qmdi_onnx_call *call);
+qmd_status qmdi_onnx_fold_slice(qmdi_importer *importer, const qmdi_onnx_call *call);
 qmd_status qmdi_onnx_fold_cast(qmdi_importer *importer, const qmdi_onnx_call *call);
 
 /* onnx_quantization.c */

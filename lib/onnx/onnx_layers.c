@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "model/model_layer.h"
+
 /* What a layer gives that keeps shape and integers of its input. */
 static qmdi_onnx_activation like(qmdi_onnx_activation added, const qmdi_onnx_activation *input) {
 	qmdi_onnx_activation output = *input;
@@ -203,28 +205,28 @@ qmd_status qmdi_onnx_matmul(qmdi_importer *im, const qmdi_onnx_call *call) {
 /* ---- Sums ---- */
 
 /* The constant must be one number, or vary along the channels alone. */
-static qmd_status check_bias_extents(const qmdi_onnx_tensor *tensor, qmdi_onnx_form form) {
+static qmd_status check_channel_extents(const qmdi_onnx_tensor *tensor, qmdi_onnx_form form) {
 	const size_t from_end = form == QMDI_ONNX_FORM_NCHW ? 3 : 1;
 	for (size_t i = 0; i < tensor->n_dims; i++)
 		if (tensor->dims[i] != 1 && i + from_end != tensor->n_dims)
-			return qmdi_fail(QMD_ERROR_UNSUPPORTED, "it adds a constant that varies along extent %zu, not the channels",
-							 i);
+			return qmdi_fail(QMD_ERROR_UNSUPPORTED, "its constant varies along extent %zu, not along the channels", i);
 	return QMD_OK;
 }
 
-/* A constant that is added to a convolution or dense without a bias is its bias. */
+/* A constant that is added to a convolution, a dense or a scaling (qmdi_onnx_mul()) without a bias is its bias. */
 static qmd_status add_bias(qmdi_importer *im, const qmdi_onnx_call *call, size_t activation, size_t constant) {
 	const qmdi_onnx_value *value = call->inputs[activation];
 	qmdi_onnx_activation input = {0};
 	QMDI_TRY(qmdi_onnx_reals(call, activation, &input));
 	const qmdi_layer *layer = &im->model->layers[input.layer];
-	int is_bare = layer->definition.units > 0 && value->n_readers == 1 && !value->is_shared && input.scale == 0;
-	for (size_t u = 0; is_bare && u < layer->definition.units; u++)
+	int is_bare = (layer->definition.units > 0 || layer->definition.kind == QMD_LAYER_BATCHNORM) && input.scale == 0 &&
+				  value->n_readers == 1 && !value->is_shared && !qmdi_onnx_is_reordered(&input);
+	for (size_t u = 0; is_bare && u < layer->n_parameters[QMDI_BIAS]; u++)
 		is_bare = layer->parameters[QMDI_BIAS][u] == 0;
 	if (!is_bare)
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED,
 						 "it adds a constant, but not as the bias of a convolution or dense that nothing else reads");
-	QMDI_TRY(check_bias_extents(&call->inputs[constant]->tensor, input.form));
+	QMDI_TRY(check_channel_extents(&call->inputs[constant]->tensor, input.form));
 	QMDI_TRY(
 		qmdi_onnx_take_bias(im, input.layer, &call->inputs[constant]->tensor, im->scales[layer->definition.inputs[0]]));
 	return qmdi_onnx_give_layer(call, input);
@@ -247,6 +249,31 @@ qmd_status qmdi_onnx_add(qmdi_importer *im, const qmdi_onnx_call *call) {
 	output.form = a.form;
 	output.order = a.order;
 	return qmdi_onnx_give_layer(call, output);
+}
+
+/* A factor for each channel, which is what is left of a batch normalization that others folded halfway: a batchnorm of
+ * mean 0 and variance 1. */
+qmd_status qmdi_onnx_mul(qmdi_importer *im, const qmdi_onnx_call *call) {
+	const size_t constant = call->inputs[1]->kind == QMDI_ONNX_CONSTANT ? 1 : 0;
+	const qmdi_onnx_tensor *factors = &call->inputs[constant]->tensor;
+	qmdi_onnx_activation input = {0}, output = {0};
+	QMDI_TRY(qmdi_onnx_reals(call, 1 - constant, &input));
+	if (call->inputs[constant]->kind != QMDI_ONNX_CONSTANT || im->is_quantized || qmdi_onnx_is_reordered(&input))
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "it is not a constant factor for each channel of a model in FP32");
+	QMDI_TRY(check_channel_extents(factors, input.form));
+	const size_t n = qmdi_onnx_shape(im, &input).c;
+	if ((factors->n != 1 && factors->n != n) || !qmdi_onnx_is_real(factors))
+		return qmdi_fail(QMD_ERROR_SHAPE, "its constant is %zu numbers of type %s, for %zu channels", factors->n,
+						 qmdi_onnx_type_name(factors->type), n);
+	qmd_layer layer;
+	qmd_layer_init(&layer, QMD_LAYER_BATCHNORM);
+	layer.epsilon = 1e-30f; /* nothing beside a variance of 1 */
+	QMDI_TRY(qmdi_onnx_add_layer(im, call, &layer, input.layer, &output));
+	float *gamma = im->model->layers[output.layer].parameters[QMDI_GAMMA];
+	for (size_t c = 0; c < n; c++)
+		gamma[c] = qmdi_onnx_real(factors, factors->n == 1 ? 0 : c);
+	QMDI_TRY(qmdi_layer_check_parameter(&im->model->layers[output.layer], QMDI_GAMMA, gamma));
+	return qmdi_onnx_give_layer(call, like(output, &input));
 }
 
 /* ---- Layers without parameters ---- */

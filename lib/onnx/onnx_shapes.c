@@ -38,6 +38,27 @@ qmd_status qmdi_onnx_identity(qmdi_importer *im, const qmdi_onnx_call *call) {
 	return qmdi_onnx_give_alias(call, 0, input);
 }
 
+/* Some exporters pad by nothing. */
+qmd_status qmdi_onnx_pad(qmdi_importer *im, const qmdi_onnx_call *call) {
+	qmdi_onnx_activation input;
+	const Onnx__AttributeProto *attribute = qmdi_onnx_attribute(call, "pads");
+	const qmdi_onnx_tensor *pads = NULL;
+	int64_t largest = 0;
+	(void)im;
+	QMDI_TRY(get_input(call, &input));
+	QMDI_TRY(qmdi_onnx_constant(call, 1, &pads));
+	if (pads && pads->type != QMDI_ONNX_S64)
+		return qmdi_fail(QMD_ERROR_FORMAT, "its pads are %s, expected int64", qmdi_onnx_type_name(pads->type));
+	for (size_t i = 0; attribute && i < attribute->n_ints; i++)
+		largest = attribute->ints[i] != 0 ? attribute->ints[i] : largest;
+	for (size_t i = 0; pads && i < pads->n; i++)
+		largest = qmdi_onnx_integer(pads, i) != 0 ? qmdi_onnx_integer(pads, i) : largest;
+	if (largest != 0)
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "it pads by %lld: only a convolution of a model pads",
+						 (long long)largest);
+	return qmdi_onnx_give_alias(call, 0, input);
+}
+
 /* ---- Flattening ---- */
 
 /* What is a vector already gets no layer. */

@@ -90,7 +90,7 @@ static float real_bias(const qmdi_layer *layer, const qmdi_onnx_tensor *tensor, 
 qmd_status qmdi_onnx_take_bias(qmdi_importer *im, int32_t index, const qmdi_onnx_tensor *tensor, float input_scale) {
 	qmdi_layer *layer = &im->model->layers[index];
 	float *bias = layer->parameters[QMDI_BIAS];
-	const size_t units = layer->definition.units;
+	const size_t units = layer->n_parameters[QMDI_BIAS];
 	QMDI_TRY(check_real(tensor, "bias"));
 	if (tensor->n != 1 && tensor->n != units)
 		return qmdi_fail(QMD_ERROR_SHAPE, "its bias has %zu elements, expected %zu", tensor->n, units);

@@ -1,6 +1,7 @@
 """ONNX files of others: written as the exporters of PyTorch, TensorFlow and JAX write them, and ONNX Runtime's own
 quantizer; and files that must be refused."""
 
+import pathlib
 import re
 
 import numpy as np
@@ -161,6 +162,27 @@ def test_files_of_others_give_the_same_output(name, tmp_path):
     np.testing.assert_allclose(found, in_own_order(expected), atol=1e-4, rtol=0)
 
 
+# ---- Written by PyTorch and TensorFlow themselves (make_onnx_files.py) ----
+
+FILES = sorted((pathlib.Path(__file__).parent / "onnx_files").glob("*.onnx"))
+
+
+@pytest.mark.parametrize("path", FILES, ids=lambda path: path.stem)
+def test_files_of_pytorch_and_tensorflow_give_the_same_output(path, tmp_path):
+    model = onnx.load(path)
+    dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
+    image = np.random.default_rng(4).uniform(-1, 1, (6, *dims)).astype(np.float32)
+    expected, = run_onnxruntime(model, image).values()
+    is_nhwc = path.stem.startswith("tensorflow")
+    found = import_and_run(path, image.transpose(0, 3, 1, 2) if is_nhwc else image, "F32", tmp_path)
+    assert len(np.unique(expected)) >= 6
+    np.testing.assert_allclose(found, in_own_order(expected), atol=1e-4, rtol=0)
+
+
+def test_there_are_files_of_both():
+    assert len(FILES) == 8
+
+
 # ---- Quantized by ONNX Runtime's own tool ----
 
 
@@ -250,6 +272,8 @@ def one_node(op, *shapes, input_shape=("N", 4, 6, 6), domain="", **attributes):
     (one_node("Gemm", (5, 6), input_shape=("N", 6)), "SHAPE: .*5 x 6, its input has 6 elements"),
     (one_node("Gemm", (4, 5)), "is \\[N\\]\\[c\\]\\[h\\]\\[w\\], expected \\[N\\]\\[n\\]"),
     (one_node("Softmax", axis=3), "'axis' is 3"),
+    (one_node("Mul", (4, 1, 6)), "varies along extent 2, not along the channels"),
+    (one_node("Mul", (3, 1, 1)), "its constant is 3 numbers of type float, for 4 channels"),
     (one_node("Add", (4, 1, 1)), "not as the bias of a convolution or dense"),
     (one_node("Relu", input_shape=("N", 4, "h", 6)), "extent 2 is not fixed"),
     (one_node("Relu", input_shape=("N", 4, 6)), "has 3 extents"),

@@ -132,7 +132,7 @@ FILES = ["AvgPool2d", "AvgPool2d_stride", "BatchNorm2d_eval", "BatchNorm2d_momen
 REFUSED = {"Conv2d_dilated": "dilated by 2 x 2", "Conv2d_groups": "'group' is 2", "Conv2d_depthwise": "'group' is 4",
            "Conv1d": "has 3 extents", "Conv3d": "has 5 extents", "MaxPool2d": "it pads by 1, 1, 1, 1", "MaxPool1d": "\\(Squeeze|\\(Unsqueeze|has 3 extents",
            "PixelShuffle": "\\(Reshape\\)",
-           "Softmin": "operator Neg", "Tanh": "operator Tanh", "ZeroPad2d": "operator Pad"}
+           "Softmin": "operator Neg", "Tanh": "operator Tanh", "ZeroPad2d": "\\(Pad\\): it pads by 2"}
 
 
 def array(path):

@@ -32,7 +32,7 @@ def small_study(data):
 
 
 @pytest.mark.parametrize("struct", [_c.DatasetOptions, _c.PixelsOptions, _c.TrainOptions, _c.QuantizeOptions,
-                                    _c.EngineOptions, _c.ContextOptions, _c.ExplainOptions])
+                                    _c.OnnxExportOptions, _c.OnnxImportOptions, _c.EngineOptions, _c.ContextOptions, _c.ExplainOptions])
 def test_options_are_as_large_as_in_c(struct):
     assert struct().struct_size == ctypes.sizeof(struct)
 
@@ -47,6 +47,7 @@ def test_every_struct_field_lies_where_the_compiler_puts_it(tmp_path):
     structs = {"qmd_atom": _c.Atom, "qmd_progress": _c.Progress, "qmd_dataset_options": _c.DatasetOptions,
                "qmd_frame_origin": _c.FrameOrigin, "qmd_pixels_options": _c.PixelsOptions, "qmd_frame": _c.Frame,
                "qmd_shape": _c.Shape, "qmd_train_options": _c.TrainOptions, "qmd_quantize_options": _c.QuantizeOptions,
+               "qmd_onnx_export_options": _c.OnnxExportOptions, "qmd_onnx_import_options": _c.OnnxImportOptions,
                "qmd_engine_options": _c.EngineOptions, "qmd_engine_layer": _c.EngineLayer,
                "qmd_context_options": _c.ContextOptions, "qmd_output": _c.Output,
                "qmd_explain_options": _c.ExplainOptions, "qmd_residue_score": _c.ResidueScore}
@@ -91,6 +92,23 @@ def test_study_tells_open_from_closed(small_study):
     assert small_study.report["mean"]["fp32"]["test_accuracy"] >= 0.9
     assert small_study.report["mean"]["int8"]["test_accuracy"] >= 0.9
     assert len(fold["top_residues"]) == 10
+
+
+def test_onnx_there_and_back(data, tmp_path):
+    everything = data.split("all")
+    pixels = qmd.Pixels(data, everything)
+    model = qmd.Model.preset("icnnmd", pixels.side, 2).bind(pixels, ["open", "closed"])
+    quantized = model.quantize(data, everything, epochs=0)
+    xyz = data.read(range(4))
+    for source in (model, quantized):
+        source.export_onnx(tmp_path / "net.onnx", opset=15)
+        back = qmd.Model.import_onnx(tmp_path / "net.onnx").bind(pixels, ["open", "closed"])
+        assert back.is_quantized == source.is_quantized and back.n_macs == source.n_macs
+        np.testing.assert_array_equal(back.predict(xyz), source.predict(xyz))
+    with pytest.raises(ValueError, match="1 class names, the network has 2"):
+        model.bind(pixels, ["open"])
+    with pytest.raises(qmd.Error, match="opset is 3"):
+        model.export_onnx(tmp_path / "net.onnx", opset=3)
 
 
 def test_engine_is_the_same_for_every_way_to_hand_in_coordinates(data, small_study, tmp_path):

@@ -86,6 +86,17 @@ class QuantizeOptions(Options):
                 ("progress", PROGRESS), ("user", c_void_p)]
 
 
+class OnnxExportOptions(Options):
+    _init_ = "qmd_onnx_export_options_init"
+    _fields_ = [("struct_size", c_uint32), ("target", c_int32), ("layout", c_int32), ("opset", c_uint32),
+                ("activations_type", c_int32)]
+
+
+class OnnxImportOptions(Options):
+    _init_ = "qmd_onnx_import_options_init"
+    _fields_ = [("struct_size", c_uint32), ("clip_weights", c_int32)]
+
+
 class EngineOptions(Options):
     _init_ = "qmd_engine_options_init"
     _fields_ = [("struct_size", c_uint32), ("fuse", c_int32)]
@@ -157,6 +168,8 @@ _FUNCTIONS = {
     "qmd_model_load": (Error, [c_char_p, _OUT]),
     "qmd_model_save": (Error, [_HANDLE, c_char_p]),
     "qmd_model_free": (None, [_HANDLE]),
+    "qmd_model_bind": (Error, [_HANDLE, _HANDLE, POINTER(c_char_p)]),
+    "qmd_model_is_quantized": (c_int, [_HANDLE]),
     "qmd_model_n_classes": (c_size_t, [_HANDLE]),
     "qmd_model_n_parameters": (c_size_t, [_HANDLE]),
     "qmd_model_n_macs": (c_uint64, [_HANDLE]),
@@ -167,6 +180,10 @@ _FUNCTIONS = {
     "qmd_predictor_run": (Error, [_HANDLE, POINTER(Frame), c_size_t, c_void_p, c_void_p]),
     "qmd_quantize_options_init_sized": (None, [POINTER(QuantizeOptions), c_size_t]),
     "qmd_quantize": (Error, [_HANDLE, _HANDLE, _HANDLE, POINTER(QuantizeOptions), _OUT]),
+    "qmd_onnx_export_options_init_sized": (None, [POINTER(OnnxExportOptions), c_size_t]),
+    "qmd_onnx_export": (Error, [_HANDLE, POINTER(OnnxExportOptions), c_char_p]),
+    "qmd_onnx_import_options_init_sized": (None, [POINTER(OnnxImportOptions), c_size_t]),
+    "qmd_onnx_import": (Error, [c_char_p, POINTER(OnnxImportOptions), _OUT]),
     "qmd_engine_options_init_sized": (None, [POINTER(EngineOptions), c_size_t]),
     "qmd_engine_compile": (Error, [_HANDLE, POINTER(EngineOptions), _OUT]),
     "qmd_engine_save": (Error, [_HANDLE, c_char_p]),

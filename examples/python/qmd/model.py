@@ -9,6 +9,9 @@ from . import _c
 _PIXELS = {"displacement": 1, "icnnmd": 2}
 _OPTIMIZERS = {"adam": 1, "rmsprop": 2}
 _OBSERVERS = {"ema-max": 1, "percentile": 2}
+_ONNX_TARGETS = {"default": 1, "tensorrt": 2}
+_ONNX_LAYOUTS = {"nchw": 1, "nhwc": 2}
+_ACTIVATIONS = {"s8": _c.S8, "u8": _c.U8}
 
 
 def _one_of(choices, value, what):
@@ -63,6 +66,31 @@ class Model(_c.Handle):
 
     def save(self, path):
         _c.library().qmd_model_save(self._pointer, _c.path_bytes(path))
+
+    @classmethod
+    def import_onnx(cls, path, clip_weights=False):
+        """The network of an ONNX file; bind() ties it to the pixels that it was trained on."""
+        options = _c.OnnxImportOptions(clip_weights=int(clip_weights))
+        return cls(_c.made_by("qmd_onnx_import", _c.path_bytes(path), ctypes.byref(options)))
+
+    def export_onnx(self, path, target="default", layout="nchw", activations="s8", **options):
+        """Write an ONNX file; target "default" (ONNX Runtime, OpenVINO) or "tensorrt", opset 13 to 17."""
+        options = _c.OnnxExportOptions(target=_one_of(_ONNX_TARGETS, target, "target"),
+                                       layout=_one_of(_ONNX_LAYOUTS, layout, "layout"),
+                                       activations_type=_one_of(_ACTIVATIONS, activations, "activations"), **options)
+        _c.library().qmd_onnx_export(self._pointer, ctypes.byref(options), _c.path_bytes(path))
+
+    def bind(self, pixels, class_names):
+        """Tie the network to pixels and to the names of its classes."""
+        if len(class_names) != self.n_classes:
+            raise ValueError(f"{len(class_names)} class names, the network has {self.n_classes} classes")
+        names = (ctypes.c_char_p * len(class_names))(*(name.encode() for name in class_names))
+        _c.library().qmd_model_bind(self._pointer, pixels._pointer, names)
+        return self
+
+    @property
+    def is_quantized(self):
+        return bool(_c.library().qmd_model_is_quantized(self._pointer))
 
     @property
     def n_classes(self):
