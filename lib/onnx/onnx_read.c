@@ -53,7 +53,6 @@ static qmd_status check_delimited(wire *w, const ProtobufCFieldDescriptor *field
 	return check_message(&inside, field->descriptor, depth + 1);
 }
 
-/* NOLINTNEXTLINE(misc-no-recursion): bounded by MAX_NESTING, which is its purpose */
 static qmd_status check_message(wire *w, const ProtobufCMessageDescriptor *descriptor, int depth) {
 	if (depth > MAX_NESTING)
 		return fail_at(w, "messages are nested deeper than any model's");
