@@ -408,7 +408,9 @@ int qmdi_selection_matches(const qmdi_selection *selection, const qmd_atom *atom
 			stack[depth - 1] =
 				step->operation == OP_AND ? stack[depth - 1] && stack[depth] : stack[depth - 1] || stack[depth];
 		} else {
-			stack[depth++] = predicate_holds(step, selection->values + step->first_value, atom, index) != 0;
+			/* A selection without any value has no array of them. */
+			const listed_value *values = step->n_values ? selection->values + step->first_value : NULL;
+			stack[depth++] = predicate_holds(step, values, atom, index) != 0;
 		}
 	}
 	return stack[0];
