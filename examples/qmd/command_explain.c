@@ -8,7 +8,7 @@
 #include "files.h"
 #include "progress.h"
 #include "report.h"
-#include "residues.h"
+#include "residue_files.h"
 #include "svg.h"
 
 typedef struct explain_job {
@@ -69,9 +69,12 @@ static int print_json(const explain_job *job) {
 }
 
 static int write_results(const explain_job *job) {
+	static const char title[] = "Residues left out one at a time";
 	const program_arguments *a = job->arguments;
-	if (a->output && files_has_suffix(a->output, ".svg"))
-		TRY(svg_write_profile(a->output, job->residues, job->n_residues, "Residues left out one at a time"));
+	if (a->output && files_has_suffix(a->output, "/"))
+		TRY(residue_files_write(a->output, job->dataset, job->residues, job->n_residues, title));
+	else if (a->output && files_has_suffix(a->output, ".svg"))
+		TRY(svg_write_profile(a->output, job->residues, job->n_residues, title));
 	else if (a->output)
 		TRY(residues_write_csv(a->output, job->residues, job->n_residues));
 	if (a->json)
@@ -84,9 +87,12 @@ static int write_results(const explain_job *job) {
 }
 
 static int explain(explain_job *job) {
+	const char *output = job->arguments->output;
 	TRY_QMD(qmd_engine_load(job->arguments->operands[0], &job->engine));
 	TRY(data_open(job->arguments, 1, &job->dataset));
 	TRY(choose_frames(job));
+	if (output && files_has_suffix(output, "/"))
+		TRY(files_make_folder(output));
 	progress_catch_interrupt();
 	TRY(compute(job));
 	return write_results(job);
@@ -111,11 +117,11 @@ static const option_code options[] = {OPTION_STATE, OPTION_OUTPUT,  OPTION_SELEC
 const program_command command_explain = {
 	.name = "explain",
 	.summary = "Score the residues that drive an engine's decision",
-	.operands = "ENGINE.qme --state NAME=PDB,NC[,NC...] ... [-o residues.csv|.svg]",
+	.operands = "ENGINE.qme --state NAME=PDB,NC[,NC...] ... [-o FILE.csv|FILE.svg|DIR/]",
 	.details =
 		"\nEach residue's pixels are set to 'no displacement' in turn; its score is how much the logit margin of the\n"
 		"frame's own state falls. All frames count, or with --fold the held-out ones. Without -o the CSV goes to\n"
-		"stdout.\n",
+		"stdout; -o DIR/ writes it there, with a figure, scores of atoms, and a PDB file with scores as B-factors.\n",
 	.min_operands = 1,
 	.max_operands = 1,
 	.options = options,

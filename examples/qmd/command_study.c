@@ -212,7 +212,7 @@ const program_command command_study = {
 	.operands = "--state NAME=PDB,NC[,NC...] --state ... -o DIR",
 	.details =
 		"\nFor each fold an FP32 network is trained and quantized on the training frames alone; the held-out frames\n"
-		"are looked at once, at the end. DIR receives report.json, residues.csv, residues.svg, frames.png and, for\n"
-		"each fold K, fold-K.qmd (FP32 model) and fold-K.qme (INT8 engine).\n",
+		"are looked at once, at the end. DIR receives report.json, residues.csv, residues.svg, frames.png, scores\n"
+		"on the structure (residues.pdb) and, for each fold K, fold-K.qmd (FP32 model) and fold-K.qme (INT8 engine).\n",
 	.options = options,
 	.run = run};

@@ -48,7 +48,7 @@ int study_combine_residues(study *s);
 /* DIR/report.json; the JSON is the caller's. */
 int study_write_report(const study *s, json_t **report);
 
-/* DIR/residues.csv and DIR/residues.svg */
+/* DIR/residues.csv, and what goes with it (residue_files.h) */
 int study_write_residues(const study *s);
 
 /* The tables at the end. */

@@ -7,7 +7,7 @@
 
 #include "files.h"
 #include "report.h"
-#include "svg.h"
+#include "residue_files.h"
 #include "table.h"
 
 #define SCHEMA "qmd-study-1"
@@ -82,16 +82,8 @@ int study_combine_residues(study *s) {
 }
 
 int study_write_residues(const study *s) {
-	char *csv = files_path(s->folder, "residues.csv"), *svg = files_path(s->folder, "residues.svg");
-	int code = csv && svg ? PROGRAM_OK : fail_memory();
-	if (code == PROGRAM_OK)
-		code = residues_write_csv(csv, s->residues, s->n_residues);
-	if (code == PROGRAM_OK)
-		code = svg_write_profile(svg, s->residues, s->n_residues,
-								 "What the network looks at: residues left out one at a time, over held-out frames");
-	free(csv);
-	free(svg);
-	return code;
+	return residue_files_write(s->folder, s->dataset, s->residues, s->n_residues,
+							   "What the network looks at: residues left out one at a time, over held-out frames");
 }
 
 /* ---- report.json ---- */
@@ -149,8 +141,10 @@ static json_t *describe_files(const study *s) {
 		json_array_append_new(models, json_sprintf("fold-%zu.qmd", k));
 		json_array_append_new(engines, json_sprintf("fold-%zu.qme", k));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:o}", "report", "report.json", "residues", "residues.csv",
-					 "residue_profile", "residues.svg", "frames", "frames.png", "models", models, "engines", engines);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:[s, s, s], s:s, s:o, s:o}", "report", "report.json", "residues",
+					 "residues.csv", "residue_profile", "residues.svg", "atoms", "atoms.csv", "residue_structure",
+					 "residues.pdb", "structure_scripts", "residues.pml", "residues.vmd", "residues.cxc", "frames",
+					 "frames.png", "models", models, "engines", engines);
 }
 
 int study_write_report(const study *s, json_t **report) {
@@ -233,7 +227,7 @@ void study_print(const study *s, const json_t *report) {
 	print_accuracies(report);
 	print_timing(report);
 	residues_print_top(s->residues, s->n_residues);
-	printf("\nWritten to %s: report.json, residues.csv, residues.svg, frames.png, fold-K.qmd (FP32 models), fold-K.qme "
-		   "(INT8 engines)\n",
+	printf("\nWritten to %s: report.json, residues.csv, residues.svg, residues.pdb, frames.png, fold-K.qmd (FP32 "
+		   "models), fold-K.qme (INT8 engines)\n",
 		   s->folder);
 }

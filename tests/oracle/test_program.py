@@ -5,6 +5,7 @@ import io
 import json
 import os
 import pathlib
+import re
 import shutil
 import signal
 import subprocess
@@ -53,6 +54,10 @@ def assert_fails(result, code, part):
     assert part in lines[0], lines[0]
 
 
+# What shows scores of residues on the structure.
+STRUCTURE = {"atoms.csv", "residues.pdb", "residues.pml", "residues.vmd", "residues.cxc"}
+
+
 @pytest.fixture(scope="session")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("study") / "new" / "folder"
@@ -77,7 +82,7 @@ def test_help_and_version():
 
 def test_study_writes_what_it_says(study):
     folder, report = study
-    names = {"report.json", "study.json", "residues.csv", "residues.svg", "frames.png"}
+    names = {"report.json", "study.json", "residues.csv", "residues.svg", "frames.png"} | STRUCTURE
     names |= {f"fold-{k}.{suffix}" for k in (1, 2, 3) for suffix in ("qmd", "qme", "json")}
     assert {path.name for path in folder.iterdir()} == names
     assert json.loads((folder / "report.json").read_text()) == report
@@ -95,7 +100,9 @@ def test_study_writes_what_it_says(study):
         for part in ("pixels", "network"):
             times = report["timing_ms"][numbers][part]
             assert 0 < times["median"] <= times["p99"]
-    for name in report["files"]["models"] + report["files"]["engines"]:
+    files = report["files"]
+    singles = [files[key] for key in ("residues", "residue_profile", "atoms", "residue_structure", "frames")]
+    for name in files["models"] + files["engines"] + files["structure_scripts"] + singles:
         assert (folder / name).exists()
 
 
@@ -135,6 +142,74 @@ def test_residue_profile_and_frames_are_images(study):
     svg = xml.dom.minidom.parse(str(folder / "residues.svg"))
     assert len(svg.getElementsByTagName("title")) == 214
     assert (folder / "frames.png").read_bytes().startswith(b"\x89PNG")
+
+
+def read_csv(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_atoms_have_their_residues_scores(study):
+    folder, _ = study
+    import MDAnalysis
+
+    scores = {row["number"]: row["score"] for row in read_csv(folder / "residues.csv")}
+    rows = read_csv(folder / "atoms.csv")
+    assert list(rows[0]) == ["index", "chain", "number", "insertion_code", "name", "atom", "score"]
+    assert len(rows) == 214
+    topology = MDAnalysis.Universe(DATA / "adk-open.pdb").atoms
+    for row in rows:
+        atom = topology[int(row["index"])]
+        assert (str(atom.resid), atom.resname, atom.name) == (row["number"], row["name"], row["atom"])
+        assert row["score"] == scores[row["number"]]
+
+
+def test_structure_holds_the_scores_as_b_factors(study):
+    folder, _ = study
+    import MDAnalysis
+
+    scores = {int(row["number"]): float(row["score"]) for row in read_csv(folder / "residues.csv")}
+    ours = MDAnalysis.Universe(folder / "residues.pdb").atoms
+    original = MDAnalysis.Universe(DATA / "adk-open.pdb").select_atoms("not resname HOH WAT TIP3")
+    for attribute in ("names", "resnames", "resids", "chainIDs", "elements"):
+        assert list(getattr(ours, attribute)) == list(getattr(original, attribute)), attribute
+    np.testing.assert_allclose(ours.positions, original.positions, atol=1e-3)
+    np.testing.assert_allclose(ours.tempfactors, [scores[number] for number in ours.resids], atol=0.00051)
+    assert np.abs(ours.tempfactors).max() > 0
+    assert (ours.occupancies == 1).all()
+    for line in (folder / "residues.pdb").read_text().splitlines()[1:-1]:
+        assert len(line) == 78 and line.startswith(("ATOM  ", "HETATM"))
+
+
+def test_scripts_show_the_ten_highest(study):
+    folder, _ = study
+    import MDAnalysis
+
+    top = {int(row["number"]) for row in read_csv(folder / "residues.csv") if int(row["rank"]) <= 10}
+    ours = MDAnalysis.Universe(folder / "residues.pdb").atoms
+    largest = max(abs(float(row["score"])) for row in read_csv(folder / "residues.csv"))
+    markers = {"residues.pml": r"b > (\S+)", "residues.vmd": r"beta > ([^}]+)}", "residues.cxc": r"bfactor>(\S+)"}
+    for name, marker in markers.items():
+        text = (folder / name).read_text()
+        shown = set(ours.resids[ours.tempfactors > float(re.search(marker, text)[1])].tolist())
+        assert top <= shown and len(shown) <= 12  # equal after rounding
+        assert f"{largest:g}" in text
+
+
+def test_explain_writes_a_folder_of_its_own(study, tmp_path):
+    folder, _ = study
+    output = tmp_path / "new" / "folder"
+    succeed("explain", folder / "fold-2.qme", *SMALL, "--fold", 2, "-o", f"{output}/")
+    assert {path.name for path in output.iterdir()} == STRUCTURE | {"residues.csv", "residues.svg"}
+
+
+def test_unscored_atoms_have_occupancy_0(hard_study):
+    folder, _ = hard_study
+    import MDAnalysis
+
+    ours = MDAnalysis.Universe(folder / "residues.pdb").atoms
+    np.testing.assert_array_equal(ours.occupancies == 1, ours.resids <= 110)
+    assert (ours.tempfactors[ours.resids > 110] == 0).all()
 
 
 # States whose replicas are open in one fold and closed in the other: trained on one and tested on the other, nothing
