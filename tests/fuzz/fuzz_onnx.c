@@ -1,9 +1,6 @@
 /*
- * Fuzz the ONNX reader (libFuzzer). What it takes for a model must be one that everything else takes too: it is written
- * and read again, and, where it is quantized, compiled.
- *
- *     CC=clang cmake --preset asan -B build-fuzz && cmake --build build-fuzz --target fuzz_onnx
- *     build-release/tests/onnx_dump export corpus && build-fuzz/tests/fuzz_onnx corpus
+ * ONNX files. What the reader takes for a model must be one that everything else takes too: it is written, and, where
+ * it is quantized, compiled.
  */
 #include <qmd.h>
 
