@@ -30,7 +30,8 @@ typedef struct qmd_train_options {
 	double target_loss;           /**< stop after an epoch whose mean training loss is below; default 0.05; 0: never */
 	uint32_t patience;            /**< stop after so many epochs without a lower training loss; 0 (default): never */
 	uint64_t seed;                /**< order of the frames and dropout masks; default 1 */
-	uint32_t n_threads;           /**< default 0: all that the process may use */
+	uint32_t n_threads;           /**< default 0: all that the process may use. More than 1 are refused with
+									 QMD_ERROR_STATE in a process that was forked after they had been used */
 	const char *checkpoint_path;  /**< saved after every checkpoint_interval epochs, and read at the start if it is
 									 there; or NULL */
 	uint32_t checkpoint_interval; /**< default 1 */

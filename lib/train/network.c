@@ -5,6 +5,7 @@
 #include <math.h>
 #include <omp.h>
 #include <string.h>
+#include <unistd.h>
 
 float *qmdi_network_floats(size_t n) {
 	float *values = qmdi_aligned(n, sizeof *values);
@@ -24,7 +25,23 @@ qmd_status qmdi_network_check(const qmdi_node *node, dnnl_status_t status, const
 
 /* ---- The caller's threads and floating-point environment ---- */
 
-static void enter(qmdi_network *network) {
+/* A forked process has none of the threads that GNU OpenMP waits for. */
+static qmd_status check_process(const qmdi_network *network) {
+	static _Thread_local pid_t process; /* where this thread first had others beside it; 0: nowhere */
+	if (network->n_threads == 1)
+		return QMD_OK;
+	if (process == 0)
+		process = getpid();
+	return process == getpid()
+			   ? QMD_OK
+			   : qmdi_fail(QMD_ERROR_STATE,
+						   "%zu threads in a process that was forked after OpenMP had started its own, which would "
+						   "wait for ever: set n_threads to 1, or fork before",
+						   network->n_threads);
+}
+
+static qmd_status enter(qmdi_network *network) {
+	QMDI_TRY(check_process(network));
 	qmdi_float_enter(&network->environments[0]);
 	network->caller_threads = omp_get_max_threads();
 	omp_set_num_threads((int)network->n_threads);
@@ -35,6 +52,7 @@ static void enter(qmdi_network *network) {
 		if (thread > 0 && (size_t)thread < network->n_threads)
 			qmdi_float_enter(&network->environments[thread]);
 	}
+	return QMD_OK;
 }
 
 static void leave(qmdi_network *network) {
@@ -159,7 +177,7 @@ static qmd_status create_within(qmdi_network *network) {
 	network->environments = qmdi_array(network->n_threads, sizeof *network->environments);
 	if (!network->environments)
 		return QMD_ERROR_MEMORY;
-	enter(network); /* oneDNN divides the work when a primitive is made */
+	QMDI_TRY(enter(network)); /* oneDNN divides the work when a primitive is made */
 	const qmd_status status = create_nodes(network);
 	leave(network);
 	return status;
@@ -238,7 +256,7 @@ qmd_status qmdi_network_forward(qmdi_network *network, qmdi_pass pass, uint64_t 
 	network->seed = seed;
 	network->step = step;
 	network->was_training = 0;
-	enter(network);
+	QMDI_TRY(enter(network));
 	const qmd_status status = forward_nodes(network);
 	leave(network);
 	network->was_training = status == QMD_OK && pass == QMDI_TRAINING;
@@ -338,7 +356,7 @@ static qmd_status check_backward(const qmdi_network *network, const uint32_t *la
 qmd_status qmdi_network_backward(qmdi_network *network, const uint32_t *labels, size_t n, double *loss,
 								 size_t *n_right) {
 	QMDI_TRY(check_backward(network, labels, n));
-	enter(network);
+	QMDI_TRY(enter(network));
 	begin_backward(network, labels, n, loss, n_right);
 	const qmd_status status = backward_nodes(network);
 	leave(network);

@@ -1,0 +1,283 @@
+#include "study_fixture.h"
+
+#include <math.h>
+#include <stdio.h>
+#include <unistd.h>
+
+#include "base/hash.h"
+#include "base/random.h"
+#include "netcdf_fixture.h"
+#include "pdb_fixture.h"
+#include "support.h"
+
+#define N_ATOMS 12
+#define N_FRAMES 3
+#define N_REPLICAS 2
+#define N_ALL (2 * N_REPLICAS * N_FRAMES)
+#define SIDE 4
+#define IMAGE_SIZE (SIDE * SIDE * 3)
+
+#define ATOMS                                                                                                          \
+	"A:1:ALA:N A:1:ALA:CA A:1:ALA:C A:1:ALA:O A:2:GLY:N A:2:GLY:CA A:2:GLY:C A:2:GLY:O A:3:SER:N A:3:SER:CA "          \
+	"A:3:SER:C "                                                                                                       \
+	"A:3:SER:O"
+
+/* ---- What is read ---- */
+
+/* A helix that trembles; in the second state its last residue stands aside. */
+static void draw_frames(uint64_t stream, size_t state, double *xyz) {
+	for (size_t f = 0; f < N_FRAMES; f++)
+		for (size_t a = 0; a < N_ATOMS; a++) {
+			double *x = xyz + 3 * (f * N_ATOMS + a);
+			const double turn = 1.7 * (double)a;
+			x[0] = 3.0 * cos(turn);
+			x[1] = 3.0 * sin(turn) + (state == 1 && a >= 8 ? 2.5 : 0.0);
+			x[2] = 1.5 * (double)a;
+			for (size_t k = 0; k < 3; k++)
+				x[k] += (double)qmdi_random_f32(7, stream, 3 * (f * N_ATOMS + a) + k) - 0.5;
+		}
+}
+
+void qmdt_study_init(qmdt_study *study) {
+	*study = (qmdt_study){.n_training_threads = 1, .n_engine_threads = 1};
+	study->pdb = qmdt_write_pdb("study.pdb", ATOMS);
+	for (size_t state = 0; state < 2; state++)
+		for (size_t replica = 0; replica < N_REPLICAS; replica++) {
+			double xyz[N_FRAMES * N_ATOMS * 3];
+			char name[64];
+			draw_frames(2 * state + replica, state, xyz);
+			snprintf(name, sizeof name, "study-%zu-%zu.nc", state, replica);
+			const qmdt_netcdf content = {.n_frames = N_FRAMES, .n_atoms = N_ATOMS, .xyz = xyz};
+			study->trajectories[state][replica] = qmdt_write_netcdf(name, &content);
+		}
+	study->checkpoint = qmdt_scratch("study.qmc");
+	study->model = qmdt_scratch("study.qmm");
+	study->quantized = qmdt_scratch("study-int8.qmm");
+	study->engine = qmdt_scratch("study.qme");
+	study->onnx = qmdt_scratch("study.onnx");
+	study->image = qmdt_scratch("study.png");
+}
+
+/* ---- The steps ---- */
+
+typedef struct handles {
+	qmd_topology *topology, *own_topology;
+	qmd_trajectory *trajectory;
+	qmd_dataset *data, *own_data;
+	qmd_split *split;
+	qmd_pixels *pixels;
+	qmd_model *model, *loaded, *imported, *quantized;
+	qmd_predictor *predictor;
+	qmd_engine *compiled, *engine;
+	qmd_context *context;
+	qmd_explanation *explanation;
+} handles;
+
+static void free_handles(handles *h) {
+	qmd_explanation_free(h->explanation);
+	qmd_context_free(h->context);
+	qmd_engine_free(h->engine);
+	qmd_engine_free(h->compiled);
+	qmd_predictor_free(h->predictor);
+	qmd_model_free(h->quantized);
+	qmd_model_free(h->imported);
+	qmd_model_free(h->loaded);
+	qmd_model_free(h->model);
+	qmd_pixels_free(h->pixels);
+	qmd_split_free(h->split);
+	qmd_dataset_free(h->own_data);
+	qmd_dataset_free(h->data);
+	qmd_trajectory_free(h->trajectory);
+	qmd_topology_free(h->own_topology);
+	qmd_topology_free(h->topology);
+}
+
+#define STEP(call)                                                                                                     \
+	do {                                                                                                               \
+		const qmd_status step_status = (call);                                                                         \
+		if (study->after_call)                                                                                         \
+			study->after_call(study->user);                                                                            \
+		if (step_status != QMD_OK)                                                                                     \
+			return step_status;                                                                                        \
+	} while (0)
+
+static void add_result(qmdt_study *study, qmdt_study_result result, const void *data, size_t size) {
+	study->results[result] = qmdi_hash(study->results[result], data, size);
+}
+
+static void add_file(qmdt_study *study, qmdt_study_result result, const char *path) {
+	size_t size;
+	unsigned char *data = qmdt_read_file(path, &size);
+	add_result(study, result, data, size);
+	free(data);
+}
+
+static qmd_status read_files(qmdt_study *study, handles *h) {
+	float xyz[N_FRAMES * N_ATOMS * 3], of_file[N_ATOMS * 3];
+	double box[9];
+	int has_box;
+	uint32_t indices[N_ATOMS];
+	size_t n = N_ATOMS;
+	STEP(qmd_topology_load(study->pdb, &h->topology));
+	STEP(qmd_topology_coordinates(h->topology, of_file));
+	STEP(qmd_topology_select(h->topology, "backbone and not (resid 2 or name O)", &n, indices));
+	STEP(qmd_trajectory_open(study->trajectories[0], N_REPLICAS, N_ATOMS, &h->trajectory));
+	STEP(qmd_trajectory_read(h->trajectory, 0, N_FRAMES, xyz));
+	STEP(qmd_trajectory_box(h->trajectory, 0, box, &has_box));
+	add_result(study, QMDT_STUDY_COORDINATES, of_file, sizeof of_file);
+	add_result(study, QMDT_STUDY_COORDINATES, indices, n * sizeof *indices);
+	add_result(study, QMDT_STUDY_COORDINATES, xyz, sizeof xyz);
+
+	qmd_atom atoms[N_ATOMS];
+	for (size_t i = 0; i < N_ATOMS; i++)
+		STEP(qmd_topology_atom(h->topology, i, &atoms[i]));
+	STEP(qmd_topology_create(atoms, N_ATOMS, &h->own_topology));
+	STEP(qmd_dataset_create(NULL, &h->own_data));
+	STEP(qmd_dataset_add_frames(h->own_data, "own", h->own_topology, xyz, N_FRAMES));
+
+	STEP(qmd_dataset_create(NULL, &h->data));
+	STEP(qmd_dataset_add_state(h->data, "straight", study->pdb, study->trajectories[0], N_REPLICAS));
+	STEP(qmd_dataset_add_state(h->data, "bent", study->pdb, study->trajectories[1], N_REPLICAS));
+	STEP(qmd_split_by_replica(h->data, 1, &h->split));
+	return QMD_OK;
+}
+
+static qmd_status draw_pixels(qmdt_study *study, handles *h) {
+	uint32_t all[N_ALL];
+	signed char images[N_ALL * IMAGE_SIZE];
+	for (uint32_t i = 0; i < N_ALL; i++)
+		all[i] = i;
+	STEP(qmd_pixels_fit(h->data, h->split, NULL, &h->pixels));
+	ck_assert_uint_eq(qmd_pixels_side(h->pixels), SIDE);
+	STEP(qmd_pixels_run_dataset(h->pixels, h->data, all, N_ALL, images));
+	STEP(qmd_pixels_write_png(h->pixels, images, study->image));
+	add_result(study, QMDT_STUDY_IMAGES, images, sizeof images);
+	add_file(study, QMDT_STUDY_PNG, study->image);
+	return QMD_OK;
+}
+
+static qmd_status build_model(qmdt_study *study, handles *h) {
+	static const int32_t kinds[] = {QMD_LAYER_CONV2D,  QMD_LAYER_BATCHNORM, QMD_LAYER_RELU,  QMD_LAYER_MAXPOOL,
+									QMD_LAYER_DROPOUT, QMD_LAYER_FLATTEN,   QMD_LAYER_DENSE, QMD_LAYER_SOFTMAX};
+	STEP(qmd_model_create((qmd_shape){SIDE, SIDE, 3}, &h->model));
+	for (size_t i = 0; i < sizeof kinds / sizeof *kinds; i++) {
+		qmd_layer layer;
+		qmd_layer_init(&layer, kinds[i]);
+		layer.units = kinds[i] == QMD_LAYER_CONV2D ? 3 : 2;
+		layer.kernel_h = layer.kernel_w = 2;
+		layer.rate = 0.25f;
+		STEP(qmd_model_add(h->model, &layer, NULL));
+	}
+	STEP(qmd_model_initialize(h->model, 1));
+	return QMD_OK;
+}
+
+static qmd_status train(qmdt_study *study, handles *h) {
+	float logits[IMAGE_SIZE];
+	signed char image[IMAGE_SIZE];
+	const uint32_t first = 0;
+	qmd_train_options options;
+	qmd_train_options_init(&options);
+	options.epochs = 1;
+	options.batch_size = 4;
+	options.n_threads = study->n_training_threads;
+	options.checkpoint_path = study->checkpoint;
+	STEP(build_model(study, h));
+	STEP(qmd_train(h->model, h->data, h->split, h->pixels, &options));
+	add_file(study, QMDT_STUDY_CHECKPOINT, study->checkpoint);
+	STEP(qmd_model_save(h->model, study->model));
+	add_file(study, QMDT_STUDY_MODEL, study->model);
+	STEP(qmd_model_load(study->model, &h->loaded));
+	STEP(qmd_onnx_export(h->loaded, NULL, study->onnx));
+	add_file(study, QMDT_STUDY_ONNX, study->onnx);
+	STEP(qmd_onnx_import(study->onnx, NULL, &h->imported));
+	STEP(qmd_predictor_create(h->imported, 1, study->n_training_threads, &h->predictor));
+	STEP(qmd_pixels_run_dataset(h->pixels, h->data, &first, 1, image));
+	STEP(qmd_predictor_run_images(h->predictor, image, QMD_S8, 1, logits, NULL));
+	add_result(study, QMDT_STUDY_PREDICTIONS, logits, 2 * sizeof *logits);
+	return QMD_OK;
+}
+
+static qmd_status quantize(qmdt_study *study, handles *h) {
+	qmd_quantize_options options;
+	qmd_quantize_options_init(&options);
+	options.epochs = 1;
+	options.batch_size = 4;
+	options.n_threads = study->n_training_threads;
+	STEP(qmd_quantize(h->loaded, h->data, h->split, &options, &h->quantized));
+	STEP(qmd_model_save(h->quantized, study->quantized));
+	STEP(qmd_engine_compile(h->quantized, NULL, &h->compiled));
+	STEP(qmd_engine_save(h->compiled, study->engine));
+	STEP(qmd_engine_load(study->engine, &h->engine));
+	add_file(study, QMDT_STUDY_QUANTIZED, study->quantized);
+	add_file(study, QMDT_STUDY_ENGINE, study->engine);
+	return QMD_OK;
+}
+
+static qmd_status run_engine(qmdt_study *study, handles *h) {
+	float xyz[N_ATOMS * 3], logits[2], probabilities[2];
+	uint32_t indices[N_ATOMS];
+	qmd_atom atoms[N_ATOMS];
+	qmd_context_options options;
+	qmd_frame frame;
+	const qmd_output outputs[] = {{"logits", logits}, {"probabilities", probabilities}};
+	qmd_context_options_init(&options);
+	options.n_threads = study->n_engine_threads;
+	options.max_batch = 2;
+	qmd_frame_init(&frame);
+	for (size_t i = 0; i < N_ATOMS; i++)
+		STEP(qmd_topology_atom(h->topology, i, &atoms[i]));
+	STEP(qmd_engine_match(h->engine, atoms, N_ATOMS, indices));
+	STEP(qmd_context_create(h->engine, &options, &h->context));
+	frame.xyz = xyz;
+	frame.n_atoms = N_ATOMS;
+	frame.indices = indices;
+	for (size_t i = 0; i < N_ALL; i++) {
+		STEP(qmd_dataset_read(h->data, i, xyz));
+		STEP(qmd_context_run_outputs(h->context, &frame, 1, outputs, 2));
+		add_result(study, QMDT_STUDY_LOGITS, logits, sizeof logits);
+		add_result(study, QMDT_STUDY_LOGITS, probabilities, sizeof probabilities);
+	}
+	return QMD_OK;
+}
+
+static qmd_status explain(qmdt_study *study, handles *h) {
+	size_t n;
+	const uint32_t *test = qmd_split_test(h->split, &n);
+	qmd_explain_options options;
+	qmd_explain_options_init(&options);
+	options.n_threads = study->n_engine_threads;
+	STEP(qmd_explain(h->engine, h->data, test, n, &options, &h->explanation));
+	ck_assert_uint_eq(qmd_explanation_n_residues(h->explanation), 3);
+	for (size_t i = 0; i < 3; i++) {
+		qmd_residue_score score = {.struct_size = sizeof score};
+		STEP(qmd_explanation_residue(h->explanation, i, &score));
+		add_result(study, QMDT_STUDY_SCORES, &score.score, sizeof score.score);
+		add_result(study, QMDT_STUDY_SCORES, &score.standard_error, sizeof score.standard_error);
+	}
+	return QMD_OK;
+}
+
+qmd_status qmdt_study_run(qmdt_study *study) {
+	static qmd_status (*const steps[])(qmdt_study *, handles *) = {read_files, draw_pixels, train,
+																   quantize,   run_engine,  explain};
+	handles h = {0};
+	qmd_status status = QMD_OK;
+	unlink(study->checkpoint);
+	for (size_t i = 0; i < QMDT_STUDY_N_RESULTS; i++)
+		study->results[i] = QMDI_HASH_START;
+	for (size_t i = 0; status == QMD_OK && i < sizeof steps / sizeof *steps; i++)
+		status = steps[i](study, &h);
+	free_handles(&h);
+	return status;
+}
+
+void qmdt_study_check_same(const qmdt_study *a, const qmdt_study *b) {
+	static const char *const names[] = {"coordinates", "images", "PNG",    "checkpoint", "model", "predictions",
+										"ONNX",        "int8",   "engine", "logits",     "scores"};
+	for (size_t i = 0; i < QMDT_STUDY_N_RESULTS; i++) {
+		ck_assert_msg(a->results[i] == b->results[i], "%s: hash %016llx, expected %016llx", names[i],
+					  (unsigned long long)a->results[i], (unsigned long long)b->results[i]);
+		ck_assert_msg(a->results[i] != QMDI_HASH_START, "%s: nothing was hashed", names[i]);
+	}
+}
