@@ -2,11 +2,11 @@
 
 #include "support.h"
 
-static size_t n_calls, n_held, first_failing;
+static size_t n_calls, n_held, first_failing, last_failing;
 
 static int fails(void) {
 	n_calls++;
-	return first_failing && n_calls >= first_failing;
+	return first_failing && n_calls >= first_failing && n_calls <= last_failing;
 }
 
 static void *allocate(void *user, size_t size) {
@@ -35,6 +35,7 @@ void qmdt_allocator_install(size_t nth) {
 	const qmd_allocator allocator = {allocate, reallocate, release, &n_calls};
 	n_calls = n_held = 0;
 	first_failing = nth;
+	last_failing = SIZE_MAX;
 	qmdt_ok(qmd_set_allocator(&allocator));
 }
 
@@ -59,4 +60,20 @@ size_t qmdt_fail_each_allocation(qmd_status (*work)(void *argument), void *argum
 					  qmd_status_name(status), qmd_last_error());
 	} while (status != QMD_OK);
 	return nth;
+}
+
+size_t qmdt_fail_single_allocations(qmd_status (*work)(void *argument), void *argument, size_t step) {
+	size_t n_runs = 0;
+	for (size_t nth = 1;; nth += step, n_runs++) {
+		qmdt_allocator_install(nth);
+		last_failing = nth;
+		const qmd_status status = work(argument);
+		const size_t n_left = qmdt_allocator_remove();
+		const qmd_status expected = n_calls < nth ? QMD_OK : QMD_ERROR_MEMORY;
+		ck_assert_msg(n_left == 0, "allocation %zu alone failed: %zu blocks are left", nth, n_left);
+		ck_assert_msg(status == expected, "allocation %zu of %zu alone failed: %s: %s", nth, n_calls,
+					  qmd_status_name(status), qmd_last_error());
+		if (n_calls < nth)
+			return n_runs;
+	}
 }

@@ -19,4 +19,10 @@ size_t qmdt_allocator_n_calls(void);
  */
 size_t qmdt_fail_each_allocation(qmd_status (*work)(void *argument), void *argument);
 
+/*
+ * Run `work` with its first allocation alone failing, then its allocation 1 + step alone, and so on until there are no
+ * more. Every run with a failure must return QMD_ERROR_MEMORY, and none may leave a block held. Returns their number.
+ */
+size_t qmdt_fail_single_allocations(qmd_status (*work)(void *argument), void *argument, size_t step);
+
 #endif
