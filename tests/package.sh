@@ -12,7 +12,7 @@ cmake --install "$build" --prefix "$prefix" >/dev/null
 library=$(find "$prefix" -name libqmd.so)
 folder=$(dirname "$library")
 
-cmake -S "$source/tests/consumer" -B "$work/consumer" -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
+cmake -S "$source/tests/consumer" -B "$work/consumer" -G Ninja -DCMAKE_PREFIX_PATH="$prefix" >/dev/null
 cmake --build "$work/consumer" >/dev/null
 "$work/consumer/consumer_c"
 "$work/consumer/consumer_cpp"
@@ -22,6 +22,8 @@ flags=$(pkg-config --define-variable=prefix="$prefix" --cflags --libs qmd)
 # shellcheck disable=SC2086
 gcc -std=c11 -Wall -Wextra -Werror "$source/tests/consumer/consumer.c" $flags -Wl,-rpath,"$folder" -o "$work/by_pkg_config"
 "$work/by_pkg_config"
+# shellcheck disable=SC2086
+gcc -std=c11 -pedantic -Wall -Wextra -Werror "$source/examples/embed.c" $flags -lm -o "$work/embed"
 
 for header in "$prefix"/include/qmd.h "$prefix"/include/qmd/*.h; do
 	gcc -std=c11 -pedantic -Wall -Wextra -Werror -I"$prefix/include" -fsyntax-only -x c "$header"

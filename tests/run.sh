@@ -16,6 +16,12 @@ say() {
 	printf '\n== %s\n' "$*"
 }
 
+# What a green run did not look at.
+say_skipped() {
+	skipped=$(grep -h 'SKIPPED' "$1/Testing/Temporary/LastTest.log" | sort -u || true)
+	[ -z "$skipped" ] || printf '%s\n' "$(printf '%s\n' "$skipped" | wc -l) parts were SKIPPED:" "$skipped"
+}
+
 say "Python packages for the oracles"
 venv=$root/build-venv
 [ -x "$venv/bin/python" ] || python3 -m venv "$venv"
@@ -25,10 +31,11 @@ say "Release build and tests"
 cmake --preset release -DQMD_TEST_PYTHON="$venv/bin/python" >/dev/null
 cmake --build --preset release
 ctest --preset release
+say_skipped build-release
 [ $quick -eq 1 ] && exit 0
 
 say "AddressSanitizer and UndefinedBehaviorSanitizer"
-cmake --preset asan >/dev/null
+cmake --preset asan -DQMD_TEST_PYTHON="$venv/bin/python" >/dev/null
 cmake --build --preset asan
 ctest --preset asan
 

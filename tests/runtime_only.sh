@@ -8,7 +8,7 @@ build=$2/runtime-only
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-cmake -S "$source" -B "$build" -DCMAKE_BUILD_TYPE=Release -DQMD_WERROR=ON -DQMD_RUNTIME_ONLY=ON -DQMD_BUILD_TESTS=OFF \
+cmake -S "$source" -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release -DQMD_WERROR=ON -DQMD_RUNTIME_ONLY=ON -DQMD_BUILD_TESTS=OFF \
 	-DQMD_BUILD_EXAMPLES=OFF >/dev/null
 cmake --build "$build" --target qmd >/dev/null
 runtime=$build/lib/libqmd.so

@@ -8,9 +8,9 @@
 
 /* ---- Writing ---- */
 
-/* Room for `size` more bytes, counted as written; NULL once anything failed. */
+/* Room for n more elements of `size` bytes, counted as written; NULL for none, and once anything failed. */
 static unsigned char *extend(qmdi_writer *writer, size_t n, size_t size) {
-	if (writer->status != QMD_OK)
+	if (writer->status != QMD_OK || n == 0)
 		return NULL;
 	if (n > (PTRDIFF_MAX - writer->size) / size) {
 		writer->status = qmdi_fail(QMD_ERROR_MEMORY, "out of memory: %zu elements of %zu bytes to write", n, size);
@@ -50,7 +50,7 @@ static uint32_t bits_of_f32(float value) {
 
 void qmdi_put(qmdi_writer *writer, const void *data, size_t size) {
 	unsigned char *out = extend(writer, size, 1);
-	if (out && size > 0)
+	if (out)
 		memcpy(out, data, size);
 }
 
