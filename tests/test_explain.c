@@ -222,6 +222,96 @@ START_TEST(background_of_icnnmd_pixels_is_their_mean_image) {
 }
 END_TEST
 
+/* ---- SHAP ---- */
+
+#define N_SUBSETS (1u << N_RESIDUES)
+
+/* margins[S] of one frame with the residues whose bits are in S. */
+static void margins_of_subsets(const linear_fixture *fixture, uint32_t frame, double margins[N_SUBSETS]) {
+	unsigned char bytes[N_PIXELS], background_bytes[N_PIXELS];
+	int whole[N_PIXELS], background[N_PIXELS], image[N_PIXELS];
+	qmdt_ok(qmd_pixels_run_dataset(fixture->pixels, fixture->dataset, &frame, 1, bytes));
+	qmdt_ok(qmd_pixels_background(fixture->pixels, background_bytes));
+	read_pixels(fixture, bytes, whole);
+	read_pixels(fixture, background_bytes, background);
+	for (unsigned subset = 0; subset < N_SUBSETS; subset++) {
+		for (int p = 0; p < N_PIXELS; p++)
+			image[p] = subset >> p / (3 * ATOMS_A_RESIDUE) & 1 ? whole[p] : background[p];
+		margins[subset] = true_margin(fixture, image, 1.0 / 127, (int)frame / FRAMES_A_STATE);
+	}
+}
+
+/* Shapley's own formula: the mean over all orders of what a residue adds to those before it. */
+static double shapley_value(const double margins[N_SUBSETS], int residue) {
+	double factorials[N_RESIDUES + 1] = {1}, sum = 0;
+	for (int i = 1; i <= N_RESIDUES; i++)
+		factorials[i] = factorials[i - 1] * i;
+	for (unsigned subset = 0; subset < N_SUBSETS; subset++) {
+		if (subset >> residue & 1)
+			continue;
+		const int size = __builtin_popcount(subset);
+		const double orders = factorials[size] * factorials[N_RESIDUES - 1 - size];
+		sum += orders / factorials[N_RESIDUES] * (margins[subset | 1u << residue] - margins[subset]);
+	}
+	return sum;
+}
+
+static void explain_by_shap(const linear_fixture *fixture, uint32_t n_threads, uint64_t seed,
+							qmd_residue_score scores[N_RESIDUES]) {
+	qmd_explain_options options;
+	qmd_explain_options_init(&options);
+	options.method = QMD_EXPLAIN_SHAP;
+	options.n_samples = 4000;
+	options.n_threads = n_threads;
+	options.seed = seed;
+	qmd_explanation *explanation;
+	qmdt_ok(qmd_explain(fixture->engine, fixture->dataset, fixture->frames, N_FRAMES, &options, &explanation));
+	read_scores(explanation, scores);
+	qmd_explanation_free(explanation);
+}
+
+START_TEST(shap_finds_shapley_values) {
+	linear_fixture fixture;
+	setup(&fixture, QMD_PIXELS_DISPLACEMENT);
+	qmd_residue_score scores[N_RESIDUES];
+	explain_by_shap(&fixture, 1, 1, scores);
+	static double margins[N_SUBSETS];
+	double values[N_RESIDUES] = {0}, total = 0, sum = 0, largest = 0;
+	for (uint32_t f = 0; f < N_FRAMES; f++) {
+		margins_of_subsets(&fixture, f, margins);
+		total += (margins[N_SUBSETS - 1] - margins[0]) / N_FRAMES;
+		for (int r = 0; r < N_RESIDUES; r++)
+			values[r] += shapley_value(margins, r) / N_FRAMES;
+	}
+	for (int r = 0; r < N_RESIDUES; r++) {
+		sum += scores[r].score;
+		largest = fmax(largest, fabs(values[r]));
+	}
+	ck_assert_double_eq_tol(sum, total, 1e-5);
+	for (int r = 0; r < N_RESIDUES; r++)
+		ck_assert_double_eq_tol(scores[r].score, values[r], 0.01 * largest);
+	teardown(&fixture);
+}
+END_TEST
+
+START_TEST(shap_depends_on_its_seed_alone) {
+	linear_fixture fixture;
+	setup(&fixture, QMD_PIXELS_DISPLACEMENT);
+	qmd_residue_score one[N_RESIDUES], many[N_RESIDUES], other[N_RESIDUES];
+	explain_by_shap(&fixture, 1, 1, one);
+	explain_by_shap(&fixture, 3, 1, many);
+	explain_by_shap(&fixture, 1, 2, other);
+	int n_differ = 0;
+	for (int r = 0; r < N_RESIDUES; r++) {
+		ck_assert(one[r].score == many[r].score);
+		ck_assert(one[r].standard_error == many[r].standard_error);
+		n_differ += one[r].score != other[r].score;
+	}
+	ck_assert_int_gt(n_differ, 0);
+	teardown(&fixture);
+}
+END_TEST
+
 START_TEST(threads_and_rounding_mode_change_nothing) {
 	linear_fixture fixture;
 	setup(&fixture, QMD_PIXELS_DISPLACEMENT);
@@ -361,6 +451,16 @@ START_TEST(wrong_arguments_are_refused) {
 	ck_assert_int_eq(qmd_explain(fixture.engine, fixture.dataset, &beyond, 1, NULL, &explanation), QMD_ERROR_RANGE);
 	qmd_explain_options options;
 	qmd_explain_options_init(&options);
+	options.method = 3;
+	qmdt_fails(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, &options, &explanation),
+			   QMD_ERROR_ARGUMENT, "method is 3");
+	options.method = QMD_EXPLAIN_SHAP;
+	options.n_samples = 4 * N_RESIDUES - 1;
+	qmdt_fails(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, &options, &explanation),
+			   QMD_ERROR_ARGUMENT, "n_samples is 35");
+	options.n_samples = UINT32_MAX;
+	qmdt_fails(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, &options, &explanation),
+			   QMD_ERROR_ARGUMENT, "n_samples is 4294967295");
 	options.struct_size = 3;
 	qmdt_fails(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, &options, &explanation),
 			   QMD_ERROR_ARGUMENT, "struct_size is 3");
@@ -384,6 +484,8 @@ int main(void) {
 	TCase *scores = tcase_create("scores");
 	tcase_add_test(scores, scores_are_the_fall_of_the_margin);
 	tcase_add_test(scores, background_of_icnnmd_pixels_is_their_mean_image);
+	tcase_add_test(scores, shap_finds_shapley_values);
+	tcase_add_test(scores, shap_depends_on_its_seed_alone);
 	tcase_add_test(scores, threads_and_rounding_mode_change_nothing);
 	tcase_add_test(scores, one_frame_has_no_standard_error);
 	tcase_add_test(scores, states_are_found_by_name);

@@ -14,12 +14,26 @@ extern "C" {
 /** Scores of residues. Immutable. */
 typedef struct qmd_explanation qmd_explanation;
 
+/** How residues are scored. */
+typedef enum qmd_explain_method {
+	/** Leave-one-residue-out: margin(whole) - margin(without the residue). Exact, cheap, and blind to what two residues
+	 * say alike: without either of them the margin stays. */
+	QMD_EXPLAIN_LEAVE_ONE_OUT = 1,
+	/** KernelSHAP (Lundberg and Lee 2017) with paired samples: the residue's Shapley value, its share of
+	 * margin(whole) - margin(background); the shares of all residues add up to it. Signed and sampled. */
+	QMD_EXPLAIN_SHAP = 2
+} qmd_explain_method;
+
 /** How residues are scored. Initialize with qmd_explain_options_init(). */
 typedef struct qmd_explain_options {
 	uint32_t struct_size;
 	uint32_t n_threads;       /**< default 1; 0 for all that the process may use */
 	qmd_progress_fn progress; /**< or NULL */
 	void *user;               /**< handed to progress */
+	int32_t method;           /**< a qmd_explain_method; default QMD_EXPLAIN_LEAVE_ONE_OUT */
+	uint32_t n_samples;       /**< SHAP: images a frame, rounded up to pairs, 4 a residue to 2^24; 0 (default):
+								 2 a residue and 2048 more */
+	uint64_t seed;            /**< SHAP: of the samples, which differ from frame to frame; default 1 */
 } qmd_explain_options;
 
 /** Fill in defaults. @since 0.1 */
@@ -30,23 +44,26 @@ QMD_API void qmd_explain_options_init_sized(qmd_explain_options *options, size_t
 typedef struct qmd_residue_score {
 	uint32_t struct_size;
 	qmd_atom residue;      /**< its first atom: chain, number, insertion code and name */
-	double score;          /**< mean over frames of how much the margin of the true class falls without the residue */
-	double standard_error; /**< of that mean over frames; 0 for one frame */
+	double score;          /**< mean over frames of what the method says of the margin of the true class */
+	double standard_error; /**< of that mean over frames, the error of sampling within it; 0 for one frame */
 	uint32_t rank;         /**< 1 is the highest score; ties by order in the molecule */
 	uint32_t n_atoms;      /**< its pixels */
 } qmd_residue_score;
 
 /**
- * Score residues by leave-one-residue-out.
+ * Score residues: by leave-one-residue-out, or as the options say.
  *
- * The margin is the logit of the frame's own class minus the largest other. A residue's pixels are set to the
- * background (qmd_pixels_background()), and the score is the mean over `frames` of margin(whole) - margin(without).
+ * The margin is the logit of the frame's own class minus the largest other. Where a residue is left out, its pixels are
+ * set to the background (qmd_pixels_background()). A score is a mean over `frames`.
  *
  * @param frames    n_frames frames of the data set, at least 1
  * @param[out] explanation  free with qmd_explanation_free()
- * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_MATCH if the data set's atoms are not the engine's; QMD_ERROR_CANCELLED
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_MATCH if the data set's atoms are not the engine's; QMD_ERROR_STATE for
+ * SHAP of one residue, or if its samples do not determine the scores; QMD_ERROR_CANCELLED
  *
- * Deterministic: the same for any number of threads. @since 0.1
+ * Deterministic: the same for any number of threads, and a frame's part of the mean does not depend on the other
+ * frames.
+ * @since 0.1
  */
 QMD_API qmd_status qmd_explain(const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
 							   const qmd_explain_options *options, qmd_explanation **explanation);

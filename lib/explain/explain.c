@@ -1,5 +1,6 @@
 /*
- * Leave-one-residue-out: how much the margin of a frame's own class falls when a residue's pixels say nothing.
+ * How much the margin of a frame's own class falls when residues' pixels say nothing: one residue at a time, or random
+ * coalitions of them.
  *
  * Frames are shared out to workers, each with a context of its own; sums run in the order of the frames, so the number
  * of threads changes nothing.
@@ -7,6 +8,7 @@
 #include <qmd/explain.h>
 
 #include <math.h>
+#include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -14,11 +16,14 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/threads.h"
+#include "explain/shap.h"
 
 #define CHANNELS 3
 #define IMAGES_AT_A_TIME 32
 #define FRAMES_A_WORKER 2 /* in one chunk: between chunks progress is reported and may cancel */
 #define MESSAGE_SIZE 512
+#define MAX_SAMPLES ((size_t)1 << 24)
+#define SAMPLES_A_RESIDUE 4 /* at least; default: 2 a residue and 2048 more, as the shap package takes */
 
 struct qmd_explanation {
 	qmd_residue_score *residues;
@@ -30,6 +35,9 @@ typedef struct explain_worker {
 	qmd_context *context;
 	unsigned char *images; /* [IMAGES_AT_A_TIME][image_size] */
 	float *logits;         /* [IMAGES_AT_A_TIME][n_classes] */
+	double *margins;       /* [n_variants] */
+	uint64_t *members;     /* coalitions of the frame; these three for SHAP alone */
+	double *matrix, *work; /* of qmdi_shap_solve() */
 	qmd_status status;
 	char message[MESSAGE_SIZE]; /* the last error belongs to the worker's thread: carried to the caller's */
 } explain_worker;
@@ -47,21 +55,26 @@ typedef struct explain_job {
 	atom_span *spans; /* one a residue */
 	unsigned char *background;
 	uint32_t *class_of_state;
+	int32_t method;
+	qmdi_shap shap;
+	size_t n_variants; /* images of a frame; the first is whole */
 	qmdi_pool *pool;
 	explain_worker *workers;
 	size_t n_workers;
 	/* One chunk of frames. */
 	size_t chunk_capacity;
-	unsigned char *images; /* [frame][image_size] */
-	uint32_t *classes;     /* [frame] */
-	double *falls;         /* [frame][residue]: margin(whole) - margin(without) */
+	const uint32_t *frames; /* [frame] of the data set */
+	unsigned char *images;  /* [frame][image_size] */
+	uint32_t *classes;      /* [frame] */
+	double *falls;          /* [frame][residue] */
 	/* Over all frames so far (Welford 1962). */
 	double *means, *squares; /* [residue] */
 	size_t n_seen;
 } explain_job;
 
 void qmd_explain_options_init_sized(qmd_explain_options *options, size_t size) {
-	const qmd_explain_options defaults = {.struct_size = sizeof defaults, .n_threads = 1};
+	const qmd_explain_options defaults = {
+		.struct_size = sizeof defaults, .n_threads = 1, .method = QMD_EXPLAIN_LEAVE_ONE_OUT, .seed = 1};
 	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
@@ -138,9 +151,14 @@ static void job_release(explain_job *job) {
 		qmd_context_free(job->workers[w].context);
 		qmdi_release(job->workers[w].images);
 		qmdi_release(job->workers[w].logits);
+		qmdi_release(job->workers[w].margins);
+		qmdi_release(job->workers[w].members);
+		qmdi_release(job->workers[w].matrix);
+		qmdi_release(job->workers[w].work);
 	}
 	qmdi_release(job->workers);
 	qmdi_pool_free(job->pool);
+	qmdi_shap_release(&job->shap);
 	qmdi_release(job->residue_of_atom);
 	qmdi_release(job->spans);
 	qmdi_release(job->background);
@@ -150,6 +168,14 @@ static void job_release(explain_job *job) {
 	qmdi_release(job->falls);
 	qmdi_release(job->means);
 	qmdi_release(job->squares);
+}
+
+static qmd_status allocate_for_shap(const explain_job *job, explain_worker *worker) {
+	const size_t n = job->n_residues;
+	worker->members = qmdi_array(n * job->shap.n_words, sizeof *worker->members);
+	worker->matrix = n > SIZE_MAX / n ? NULL : qmdi_array(n * n, sizeof *worker->matrix);
+	worker->work = qmdi_array(2 * n, sizeof *worker->work);
+	return worker->members && worker->matrix && worker->work ? QMD_OK : QMD_ERROR_MEMORY;
 }
 
 static qmd_status create_workers(explain_job *job, size_t n_workers) {
@@ -166,8 +192,11 @@ static qmd_status create_workers(explain_job *job, size_t n_workers) {
 		QMDI_TRY(qmd_context_create(job->engine, &options, &worker->context));
 		worker->images = qmdi_array(IMAGES_AT_A_TIME, job->image_size);
 		worker->logits = qmdi_array(IMAGES_AT_A_TIME * job->n_classes, sizeof *worker->logits);
-		if (!worker->images || !worker->logits)
+		worker->margins = qmdi_array(job->n_variants, sizeof *worker->margins);
+		if (!worker->images || !worker->logits || !worker->margins)
 			return QMD_ERROR_MEMORY;
+		if (job->method == QMD_EXPLAIN_SHAP)
+			QMDI_TRY(allocate_for_shap(job, worker));
 	}
 	return QMD_OK;
 }
@@ -207,29 +236,45 @@ static void leave_out(const explain_job *job, size_t residue, unsigned char *ima
 			memcpy(image + i * CHANNELS, job->background + i * CHANNELS, CHANNELS);
 }
 
-/* One frame: image 0 is whole, image r + 1 is without residue r. */
-static qmd_status score_frame(const explain_job *job, size_t frame, explain_worker *worker) {
+/* Variant 0 is whole; r + 1 is without residue r, or they are the coalitions of SHAP. */
+static void draw_variant(const explain_job *job, const explain_worker *worker, size_t variant, unsigned char *image) {
+	if (job->method == QMD_EXPLAIN_SHAP) {
+		for (size_t r = 0; r < job->n_residues; r++)
+			if (!qmdi_shap_has(&job->shap, worker->members, variant, r))
+				leave_out(job, r, image);
+	} else if (variant > 0) {
+		leave_out(job, variant - 1, image);
+	}
+}
+
+static qmd_status run_variants(const explain_job *job, size_t frame, explain_worker *worker) {
 	const unsigned char *whole = job->images + frame * job->image_size;
-	const size_t n_images = job->n_residues + 1;
-	double whole_margin = 0;
-	for (size_t first = 0; first < n_images; first += IMAGES_AT_A_TIME) {
-		const size_t n = n_images - first < IMAGES_AT_A_TIME ? n_images - first : IMAGES_AT_A_TIME;
+	for (size_t first = 0; first < job->n_variants; first += IMAGES_AT_A_TIME) {
+		const size_t left = job->n_variants - first, n = left < IMAGES_AT_A_TIME ? left : IMAGES_AT_A_TIME;
 		for (size_t i = 0; i < n; i++) {
 			unsigned char *image = worker->images + i * job->image_size;
 			memcpy(image, whole, job->image_size);
-			if (first + i > 0)
-				leave_out(job, first + i - 1, image);
+			draw_variant(job, worker, first + i, image);
 		}
 		const qmd_output output = {.name = "logits", .data = worker->logits};
 		QMDI_TRY(qmd_context_run_images(worker->context, worker->images, n, &output, 1));
-		for (size_t i = 0; i < n; i++) {
-			const double m = margin(worker->logits + i * job->n_classes, job->n_classes, job->classes[frame]);
-			if (first + i == 0)
-				whole_margin = m;
-			else
-				job->falls[frame * job->n_residues + first + i - 1] = whole_margin - m;
-		}
+		for (size_t i = 0; i < n; i++)
+			worker->margins[first + i] =
+				margin(worker->logits + i * job->n_classes, job->n_classes, job->classes[frame]);
 	}
+	return QMD_OK;
+}
+
+static qmd_status score_frame(const explain_job *job, size_t frame, explain_worker *worker) {
+	double *falls = job->falls + frame * job->n_residues;
+	if (job->method == QMD_EXPLAIN_SHAP) {
+		qmdi_shap_draw(&job->shap, job->frames[frame], worker->members);
+		QMDI_TRY(run_variants(job, frame, worker));
+		return qmdi_shap_solve(&job->shap, worker->members, worker->margins, worker->matrix, worker->work, falls);
+	}
+	QMDI_TRY(run_variants(job, frame, worker));
+	for (size_t r = 0; r < job->n_residues; r++)
+		falls[r] = worker->margins[0] - worker->margins[r + 1];
 	return QMD_OK;
 }
 
@@ -246,6 +291,7 @@ static void score_task(void *user, size_t task, size_t worker_index) {
 
 static qmd_status score_chunk(explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n) {
 	QMDI_TRY(qmd_pixels_run_dataset(qmd_engine_pixels(job->engine), dataset, frames, n, job->images));
+	job->frames = frames;
 	for (size_t i = 0; i < n; i++) {
 		qmd_frame_origin origin;
 		QMDI_TRY(qmd_dataset_frame_origin(dataset, frames[i], &origin));
@@ -293,6 +339,26 @@ static qmd_status finish_scores(const explain_job *job, qmd_residue_score *resid
 	return QMD_OK;
 }
 
+static qmd_status choose_method(explain_job *job, const qmd_explain_options *options) {
+	job->method = options->method;
+	job->n_variants = job->n_residues + 1;
+	if (options->method == QMD_EXPLAIN_LEAVE_ONE_OUT)
+		return QMD_OK;
+	if (options->method != QMD_EXPLAIN_SHAP)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: method is %d, not a qmd_explain_method", options->method);
+	if (job->n_residues < 2)
+		return qmdi_fail(QMD_ERROR_STATE, "qmd_explain: SHAP shares out among residues, and there is only %zu",
+						 job->n_residues);
+	const size_t least = SAMPLES_A_RESIDUE * job->n_residues;
+	const size_t n = options->n_samples ? options->n_samples : 2 * job->n_residues + 2048;
+	if (options->n_samples && (n < least || n > MAX_SAMPLES))
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: n_samples is %zu, SHAP of %zu residues takes %zu to %zu", n,
+						 job->n_residues, least, MAX_SAMPLES);
+	QMDI_TRY(qmdi_shap_create(&job->shap, job->n_residues, ((n < least ? least : n) + 1) / 2, options->seed));
+	job->n_variants = qmdi_shap_n_coalitions(&job->shap);
+	return QMD_OK;
+}
+
 static qmd_status explain(explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
 						  const qmd_explain_options *options, qmd_explanation *explanation) {
 	explanation->n_residues = job->n_residues;
@@ -300,6 +366,7 @@ static qmd_status explain(explain_job *job, qmd_dataset *dataset, const uint32_t
 	if (!explanation->residues)
 		return QMD_ERROR_MEMORY;
 	QMDI_TRY(match_classes(job, dataset));
+	QMDI_TRY(choose_method(job, options));
 	QMDI_TRY(job_allocate(job, n_frames, options->n_threads ? options->n_threads : qmdi_n_processors()));
 	QMDI_TRY(map_residues(job, dataset, explanation->residues));
 	QMDI_TRY(qmd_pixels_background(qmd_engine_pixels(job->engine), job->background));
@@ -322,7 +389,8 @@ qmd_status qmd_explain(const qmd_engine *engine, qmd_dataset *dataset, const uin
 	*explanation = NULL;
 	qmd_explain_options own;
 	qmd_explain_options_init(&own);
-	QMDI_TRY(qmdi_options_copy(&own, sizeof own, sizeof own, options, "qmd_explain_options"));
+	QMDI_TRY(
+		qmdi_options_copy(&own, sizeof own, offsetof(qmd_explain_options, method), options, "qmd_explain_options"));
 	if (n_frames == 0)
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: no frames are given (n_frames is 0)");
 	if (qmd_engine_n_classes(engine) < 2)

@@ -119,7 +119,8 @@ class Output(ctypes.Structure):
 
 class ExplainOptions(Options):
     _init_ = "qmd_explain_options_init"
-    _fields_ = [("struct_size", c_uint32), ("n_threads", c_uint32), ("progress", PROGRESS), ("user", c_void_p)]
+    _fields_ = [("struct_size", c_uint32), ("n_threads", c_uint32), ("progress", PROGRESS), ("user", c_void_p),
+                ("method", c_int32), ("n_samples", c_uint32), ("seed", c_uint64)]
 
 
 class ResidueScore(ctypes.Structure):
