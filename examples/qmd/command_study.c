@@ -67,18 +67,17 @@ static int choose_pictures(const study *s, const example_fold *example, uint32_t
 	return PROGRAM_OK;
 }
 
-static int write_pictures(const study *s, const example_fold *example) {
+static int write_pictures(study *s, const example_fold *example) {
 	const qmd_pixels *pixels = qmd_engine_pixels(example->engine);
 	uint32_t *chosen = calloc(s->arguments->n_states, sizeof *chosen);
 	char *path = files_path(s->folder, "frames.png");
 	size_t n = 0;
-	pixel_set set = {0};
 	int code = chosen && path ? choose_pictures(s, example, chosen, &n) : fail_memory();
 	if (code == PROGRAM_OK)
-		code = data_load_images(s->dataset, pixels, s->class_of_state, chosen, n, &set);
+		code = data_load_images(s->dataset, pixels, s->class_of_state, chosen, n, &s->pictures);
+	s->pictures_side = qmd_pixels_side(pixels);
 	if (code == PROGRAM_OK)
-		code = picture_write(path, set.images, n, qmd_pixels_side(pixels), set.type, ZOOM);
-	data_release_images(&set);
+		code = picture_write(path, s->pictures.images, n, s->pictures_side, s->pictures.type, ZOOM);
 	free(chosen);
 	free(path);
 	return code;
@@ -112,6 +111,8 @@ static int finish(study *s) {
 	TRY(study_write_residues(s));
 	json_t *report = NULL;
 	code = study_write_report(s, &report);
+	if (code == PROGRAM_OK)
+		code = study_write_page(s, report);
 	if (code == PROGRAM_OK && s->arguments->json)
 		code = report_print(report);
 	else if (code == PROGRAM_OK)
@@ -173,6 +174,7 @@ static int run(const program_arguments *arguments) {
 	json_decref(s.timing);
 	free(s.class_of_state);
 	free(s.residues);
+	data_release_images(&s.pictures);
 	qmd_dataset_free(s.dataset);
 	return code;
 }
@@ -212,7 +214,8 @@ const program_command command_study = {
 	.operands = "--state NAME=PDB,NC[,NC...] --state ... -o DIR",
 	.details =
 		"\nFor each fold an FP32 network is trained and quantized on the training frames alone; the held-out frames\n"
-		"are looked at once, at the end. DIR receives report.json, residues.csv, residues.svg, frames.png, scores\n"
-		"on the structure (residues.pdb) and, for each fold K, fold-K.qmd (FP32 model) and fold-K.qme (INT8 engine).\n",
+		"are looked at once, at the end. DIR receives report.html to read, report.json, residues.csv, residues.svg,\n"
+		"frames.png, scores on the structure (residues.pdb) and, for each fold K, fold-K.qmd (FP32 model) and\n"
+		"fold-K.qme (INT8 engine).\n",
 	.options = options,
 	.run = run};

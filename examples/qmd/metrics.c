@@ -84,6 +84,37 @@ double metrics_auc(const double *scores, const uint32_t *labels, size_t n, size_
 	return n_counted ? sum / (double)n_counted : NAN;
 }
 
+size_t metrics_roc(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
+				   double *false_rates, double *true_rates) {
+	ranked *frames = calloc(n ? n : 1, sizeof *frames);
+	if (!frames)
+		return 0;
+	size_t n_positive = 0, n_right = 0, n_points = 0;
+	for (size_t i = 0; i < n; i++) {
+		frames[i] = (ranked){log_odds(scores + i * n_classes, n_classes, positive), labels[i] == positive};
+		n_positive += labels[i] == positive;
+	}
+	if (n_positive > 0 && n_positive < n) {
+		qsort(frames, n, sizeof *frames, compare_ranked);
+		false_rates[n_points] = true_rates[n_points] = 0;
+		n_points++;
+		for (size_t taken = 1; taken <= n; taken++) {
+			n_right += frames[n - taken].is_positive != 0;
+			if (taken < n && frames[n - taken - 1].score == frames[n - taken].score)
+				continue; /* ties are taken together */
+			false_rates[n_points] = (double)(taken - n_right) / (double)(n - n_positive);
+			true_rates[n_points++] = (double)n_right / (double)n_positive;
+		}
+	}
+	free(frames);
+	return n_points;
+}
+
+void metrics_confusion(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t *counts) {
+	for (size_t i = 0; i < n; i++)
+		counts[labels[i] * n_classes + answer(scores + i * n_classes, n_classes)]++;
+}
+
 static int compare_doubles(const void *left, const void *right) {
 	const double a = *(const double *)left, b = *(const double *)right;
 	return (a > b) - (a < b);

@@ -61,6 +61,8 @@ static void draw(const progress_bar *bar, const qmd_progress *progress) {
 
 int progress_report(void *user, const qmd_progress *progress) {
 	progress_bar *bar = user;
+	if (bar->log)
+		training_log_note(bar->log, progress, bar->train_epochs, bar->fine_tune_epochs);
 	const double now = seconds_now();
 	if (isatty(STDERR_FILENO) && now - bar->last_drawn > SECONDS_BETWEEN_DRAWINGS) {
 		draw(bar, progress);

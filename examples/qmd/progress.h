@@ -2,12 +2,14 @@
 #ifndef QMD_PROGRESS_H
 #define QMD_PROGRESS_H
 
-#include "program.h"
+#include "training_log.h"
 
 /* What a bar is about: "fold 1". Start from {0} or a label; a bar serves several calls one after another. */
 typedef struct progress_bar {
 	const char *label; /* or NULL */
 	double last_drawn; /* seconds */
+	training_log *log; /* where epochs of these numbers are noted, or NULL */
+	size_t train_epochs, fine_tune_epochs;
 } progress_bar;
 
 /* A qmd_progress_fn whose user is a progress_bar. Cancels once SIGINT came. */

@@ -6,6 +6,7 @@
 
 #include "data.h"
 #include "residues.h"
+#include "table.h"
 
 /* A study that runs. */
 typedef struct study {
@@ -19,6 +20,8 @@ typedef struct study {
 	json_t *timing;
 	profile_residue *residues; /* of all folds together */
 	size_t n_residues;
+	pixel_set pictures; /* the first held-out frame of every state that has one, in fold 1 */
+	size_t pictures_side;
 } study;
 
 /* ---- study_identity.c: may a folder be gone on with? ---- */
@@ -48,8 +51,16 @@ int study_combine_residues(study *s);
 /* DIR/report.json; the JSON is the caller's. */
 int study_write_report(const study *s, json_t **report);
 
+/* DIR/report.html */
+int study_write_page(const study *s, const json_t *report);
+
 /* DIR/residues.csv, and what goes with it (residue_files.h) */
 int study_write_residues(const study *s);
+
+/* ---- study_tables.c: of a report, for the terminal and the page ---- */
+
+void study_accuracy_table(const json_t *report, table *t);
+void study_timing_table(const json_t *report, table *t);
 
 /* The tables at the end. */
 void study_print(const study *s, const json_t *report);

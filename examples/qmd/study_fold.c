@@ -14,7 +14,7 @@
 typedef struct fold {
 	const study *study;
 	size_t number;
-	char *model_path, *engine_path, *checkpoint_path, *result_path;
+	char *model_path, *engine_path, *checkpoint_path, *log_path, *result_path;
 	qmd_split *split;
 	const uint32_t *train, *test; /* of the split */
 	size_t n_train, n_test;
@@ -26,13 +26,16 @@ typedef struct fold {
 	double train_seconds, quantize_seconds, explain_seconds; /* NaN: read from disk */
 	char label[32];
 	progress_bar bar;
+	training_log log;
 } fold;
 
 static void fold_release(fold *f) {
 	free(f->model_path);
 	free(f->engine_path);
 	free(f->checkpoint_path);
+	free(f->log_path);
 	free(f->result_path);
+	training_log_release(&f->log);
 	qmd_split_free(f->split);
 	qmd_model_free(f->model);
 	qmd_engine_free(f->engine);
@@ -70,6 +73,7 @@ static int train_model(fold *f) {
 	TRY(pipeline_fit_pixels(s->arguments, s->dataset, f->split, &pixels));
 	const int code = pipeline_train(s->arguments, s->dataset, f->split, pixels, f->checkpoint_path, &f->bar, &f->model);
 	qmd_pixels_free(pixels);
+	TRY(training_log_save(&f->log, f->log_path)); /* interrupted or not */
 	TRY(code);
 	TRY_QMD(qmd_model_save(f->model, f->model_path));
 	f->train_seconds = seconds_now() - start;
@@ -87,6 +91,10 @@ static int make_engine(fold *f) {
 	const double start = seconds_now();
 	qmd_model *quantized = NULL;
 	TRY(pipeline_quantize(s->arguments, f->model, s->dataset, f->split, &f->bar, &quantized));
+	if (training_log_save(&f->log, f->log_path) != PROGRAM_OK) {
+		qmd_model_free(quantized);
+		return PROGRAM_FAILED;
+	}
 	qmd_status status = qmd_engine_compile(quantized, NULL, &f->engine);
 	qmd_model_free(quantized);
 	if (status == QMD_OK)
@@ -115,6 +123,38 @@ static int quality_of(const fold *f, const double *train_scores, const double *t
 	return json_object_set_new(result, key, report_quality(&quality)) == 0 ? PROGRAM_OK : report_fail();
 }
 
+static json_t *rows_of(const double *scores, size_t n, size_t n_classes) {
+	json_t *rows = json_array();
+	for (size_t i = 0; i < n; i++) {
+		json_t *row = json_array();
+		for (size_t c = 0; c < n_classes; c++)
+			json_array_append_new(row, report_number(scores[i * n_classes + c]));
+		json_array_append_new(rows, row);
+	}
+	return rows;
+}
+
+/* To each file that is held out: which of its frames, and their logits. */
+static int add_logits(const fold *f, size_t n_classes, json_t *result) {
+	size_t k, i = 0;
+	json_t *file;
+	json_array_foreach(json_object_get(result, "held_out"), k, file) {
+		const size_t n = (size_t)json_integer_value(json_object_get(file, "n_frames"));
+		json_t *frames = json_array();
+		for (size_t j = i; j < i + n; j++) {
+			qmd_frame_origin origin;
+			TRY_QMD(qmd_dataset_frame_origin(f->study->dataset, f->test[j], &origin));
+			json_array_append_new(frames, json_integer((json_int_t)origin.frame));
+		}
+		if (json_object_set_new(file, "frames", frames) != 0 ||
+			json_object_set_new(file, "fp32_logits", rows_of(f->test_scores + i * n_classes, n, n_classes)) != 0 ||
+			json_object_set_new(file, "int8_logits", rows_of(f->int8_test_scores + i * n_classes, n, n_classes)) != 0)
+			return report_fail();
+		i += n;
+	}
+	return PROGRAM_OK;
+}
+
 /* The only place where held-out frames are looked at; nothing is chosen after it. */
 static int evaluate(fold *f, json_t *result) {
 	const study *s = f->study;
@@ -134,6 +174,7 @@ static int evaluate(fold *f, json_t *result) {
 	const double agreement = metrics_agreement(f->test_scores, f->int8_test_scores, f->n_test, n_classes);
 	if (json_object_set_new(result, "agreement", report_number(agreement)) != 0)
 		return report_fail();
+	TRY(add_logits(f, n_classes, result));
 
 	TRY(baselines_nearest_mean(&f->train_images, &f->test_images, n_classes, f->train_scores, f->test_scores));
 	TRY(quality_of(f, f->train_scores, f->test_scores, n_classes, result, "nearest_mean"));
@@ -224,7 +265,10 @@ static int run(fold *f, json_t **result) {
 						"n_train", (json_int_t)f->n_train, "n_test", (json_int_t)f->n_test);
 	if (!*result)
 		return report_fail();
+	TRY(training_log_open(&f->log, f->log_path));
 	TRY(fill_result(f, *result));
+	if (json_object_set(*result, "training", f->log.phases) != 0)
+		return report_fail();
 	say(f, "test accuracy FP32 %.3f, INT8 %.3f on %zu frames", report_get(*result, "fp32", "test_accuracy", NULL),
 		report_get(*result, "int8", "test_accuracy", NULL), f->n_test);
 	return report_write(f->result_path, *result);
@@ -236,14 +280,18 @@ int study_run_fold(const study *s, size_t number, json_t **result) {
 			  .model_path = files_path(s->folder, "fold-%zu.qmd", number),
 			  .engine_path = files_path(s->folder, "fold-%zu.qme", number),
 			  .checkpoint_path = files_path(s->folder, "fold-%zu.checkpoint", number),
+			  .log_path = files_path(s->folder, "fold-%zu.training.json", number),
 			  .result_path = files_path(s->folder, "fold-%zu.json", number),
 			  .train_seconds = NAN,
 			  .quantize_seconds = NAN,
 			  .explain_seconds = NAN};
 	snprintf(f.label, sizeof f.label, "fold %zu", number);
 	f.bar.label = f.label;
+	f.bar.log = &f.log;
+	f.bar.train_epochs = s->arguments->epochs;
+	f.bar.fine_tune_epochs = s->arguments->qat_epochs;
 	int code;
-	if (!f.model_path || !f.engine_path || !f.checkpoint_path || !f.result_path) {
+	if (!f.model_path || !f.engine_path || !f.checkpoint_path || !f.log_path || !f.result_path) {
 		code = fail_memory();
 	} else if (files_exists(f.result_path)) {
 		code = report_load(f.result_path, result);

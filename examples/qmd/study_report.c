@@ -7,6 +7,7 @@
 
 #include "files.h"
 #include "report.h"
+#include "report_html.h"
 #include "residue_files.h"
 #include "table.h"
 
@@ -141,10 +142,10 @@ static json_t *describe_files(const study *s) {
 		json_array_append_new(models, json_sprintf("fold-%zu.qmd", k));
 		json_array_append_new(engines, json_sprintf("fold-%zu.qme", k));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:[s, s, s], s:s, s:o, s:o}", "report", "report.json", "residues",
-					 "residues.csv", "residue_profile", "residues.svg", "atoms", "atoms.csv", "residue_structure",
-					 "residues.pdb", "structure_scripts", "residues.pml", "residues.vmd", "residues.cxc", "frames",
-					 "frames.png", "models", models, "engines", engines);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:[s, s, s], s:s, s:o, s:o}", "report", "report.json", "page",
+					 "report.html", "residues", "residues.csv", "residue_profile", "residues.svg", "atoms", "atoms.csv",
+					 "residue_structure", "residues.pdb", "structure_scripts", "residues.pml", "residues.vmd",
+					 "residues.cxc", "frames", "frames.png", "models", models, "engines", engines);
 }
 
 int study_write_report(const study *s, json_t **report) {
@@ -160,74 +161,29 @@ int study_write_report(const study *s, json_t **report) {
 	return code;
 }
 
-/* ---- Tables ---- */
-
-static void accuracy_row(table *t, const json_t *row) {
-	static const char *const keys[] = {"train_accuracy", "test_accuracy", "test_auc"};
-	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
-		table_number(t, report_get(row, "fp32", keys[i], NULL), 3);
-		table_number(t, report_get(row, "int8", keys[i], NULL), 3);
-	}
-	table_number(t, report_get(row, "agreement", NULL), 3);
-	table_number(t, report_get(row, "nearest_mean", "test_accuracy", NULL), 3);
-	table_number(t, report_get(row, "ridge", "test_accuracy", NULL), 3);
-}
-
-static void print_accuracies(const json_t *report) {
-	static const char *const headings[] = {"<fold",    "frames", "train FP32", "INT8",         "test FP32", "INT8",
-										   "AUC FP32", "INT8",   "agreement",  "nearest mean", "ridge",     NULL};
-	table t;
-	table_start(&t, headings);
-	size_t k;
-	json_t *fold;
-	json_array_foreach(json_object_get(report, "folds"), k, fold) {
-		table_cell(&t, "%zu", k + 1);
-		table_cell(&t, "%.0f+%.0f", report_get(fold, "n_train", NULL), report_get(fold, "n_test", NULL));
-		accuracy_row(&t, fold);
-	}
-	table_cell(&t, "mean");
-	table_cell(&t, "%s", "");
-	accuracy_row(&t, json_object_get(report, "mean"));
-	printf("\nAccuracy, training + held-out frames; the last two columns are simple baselines on the held-out ones\n");
-	table_print(&t, stdout);
-}
-
-static double step_part(const json_t *report, const char *numbers, const char *part, const char *statistic) {
-	return report_get(report, "timing_ms", numbers, part, statistic, NULL);
-}
-
-static void print_timing(const json_t *report) {
-	static const char *const headings[] = {"<", "pixels median", "p99", "network median", "p99", "step median", NULL};
-	static const char *const rows[][2] = {{"fp32", "FP32"}, {"int8", "INT8"}};
-	double steps[2];
-	table t;
-	table_start(&t, headings);
-	for (size_t i = 0; i < 2; i++) {
-		table_cell(&t, "%s", rows[i][1]);
-		table_number(&t, step_part(report, rows[i][0], "pixels", "median"), 3);
-		table_number(&t, step_part(report, rows[i][0], "pixels", "p99"), 3);
-		table_number(&t, step_part(report, rows[i][0], "network", "median"), 3);
-		table_number(&t, step_part(report, rows[i][0], "network", "p99"), 3);
-		steps[i] =
-			step_part(report, rows[i][0], "pixels", "median") + step_part(report, rows[i][0], "network", "median");
-		table_number(&t, steps[i], 3);
-	}
-	table_cell(&t, "FP32 / INT8");
-	table_cell(&t, "%s", "");
-	table_cell(&t, "%s", "");
-	table_number(&t, step_part(report, "fp32", "network", "median") / step_part(report, "int8", "network", "median"),
-				 2);
-	table_cell(&t, "%s", "");
-	table_number(&t, steps[0] / steps[1], 2);
-	printf("\nA time-step in ms, one thread, one frame at a time\n");
-	table_print(&t, stdout);
+int study_write_page(const study *s, const json_t *report) {
+	const study_report parts = {.json = report,
+								.residues = s->residues,
+								.n_residues = s->n_residues,
+								.pictures = &s->pictures,
+								.side = s->pictures_side};
+	char *path = files_path(s->folder, "report.html");
+	const int code = path ? report_html_write(path, &parts) : fail_memory();
+	free(path);
+	return code;
 }
 
 void study_print(const study *s, const json_t *report) {
-	print_accuracies(report);
-	print_timing(report);
+	table t;
+	study_accuracy_table(report, &t);
+	printf("\nAccuracy, training + held-out frames; the last two columns are simple baselines on the held-out ones\n");
+	table_print(&t, stdout);
+	study_timing_table(report, &t);
+	printf("\nA time-step in ms, one thread, one frame at a time\n");
+	table_print(&t, stdout);
 	residues_print_top(s->residues, s->n_residues);
-	printf("\nWritten to %s: report.json, residues.csv, residues.svg, residues.pdb, frames.png, fold-K.qmd (FP32 "
-		   "models), fold-K.qme (INT8 engines)\n",
-		   s->folder);
+	printf(
+		"\nWritten to %s: report.html, report.json, residues.csv, residues.svg, residues.pdb, frames.png, fold-K.qmd "
+		"(FP32 models), fold-K.qme (INT8 engines)\n",
+		s->folder);
 }

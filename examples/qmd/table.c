@@ -64,6 +64,13 @@ static void print_row(const table *t, size_t row, const size_t *widths, FILE *fi
 	fprintf(file, "%.*s\n", (int)length, line);
 }
 
+void table_release(table *t) {
+	for (size_t i = 0; i < t->n_cells; i++)
+		free(t->cells[i]);
+	free(t->cells);
+	*t = (table){0};
+}
+
 void table_print(table *t, FILE *file) {
 	size_t widths[TABLE_MAX_COLUMNS] = {0}, total = 0;
 	for (size_t i = 0; i < t->n_cells && !t->has_failed; i++) {
@@ -82,8 +89,5 @@ void table_print(table *t, FILE *file) {
 		if (row == 0)
 			fputc('\n', file);
 	}
-	for (size_t i = 0; i < t->n_cells; i++)
-		free(t->cells[i]);
-	free(t->cells);
-	*t = (table){0};
+	table_release(t);
 }

@@ -23,6 +23,8 @@ __attribute__((format(printf, 2, 3))) void table_cell(table *t, const char *form
 /* A number with so many decimals, or "-" where it is NaN. */
 void table_number(table *t, double value, int decimals);
 
+void table_release(table *t);
+
 /* Print it and release its memory. */
 void table_print(table *t, FILE *file);
 

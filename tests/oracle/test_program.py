@@ -82,8 +82,8 @@ def test_help_and_version():
 
 def test_study_writes_what_it_says(study):
     folder, report = study
-    names = {"report.json", "study.json", "residues.csv", "residues.svg", "frames.png"} | STRUCTURE
-    names |= {f"fold-{k}.{suffix}" for k in (1, 2, 3) for suffix in ("qmd", "qme", "json")}
+    names = {"report.json", "study.json", "residues.csv", "residues.svg", "frames.png", "report.html"} | STRUCTURE
+    names |= {f"fold-{k}.{suffix}" for k in (1, 2, 3) for suffix in ("qmd", "qme", "json", "training.json")}
     assert {path.name for path in folder.iterdir()} == names
     assert json.loads((folder / "report.json").read_text()) == report
     assert report["schema"] == "qmd-study-1"
@@ -405,7 +405,7 @@ def test_interrupted_training_goes_on_from_its_checkpoint(tmp_path):
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=300)
     assert process.returncode == 130
-    assert {path.name for path in cut.iterdir()} == {"study.json", "fold-1.checkpoint"}
+    assert {path.name for path in cut.iterdir()} == {"study.json", "fold-1.checkpoint", "fold-1.training.json"}
     resumed = succeed_json(*arguments, cut, "--resume")
     assert without_times(resumed) == without_times(expected)
     assert (cut / "fold-1.qmd").read_bytes() == (whole / "fold-1.qmd").read_bytes()
