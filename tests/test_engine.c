@@ -477,6 +477,62 @@ START_TEST(threads_share_an_engine) {
 }
 END_TEST
 
+enum { N_MANY_THREADS = 32, N_MANY_IMAGES = 64 };
+
+typedef struct many_runs {
+	const qmd_engine *engine;
+	const unsigned char *images;
+	const float *expected; /* one thread's */
+	size_t image_size, first, n, n_wrong;
+} many_runs;
+
+/* One image at a time, in another order than the other threads. */
+static void *infer_many(void *argument) {
+	many_runs *job = argument;
+	float logits[N_CLASSES];
+	qmd_context *context = new_context(job->engine, 1, 1);
+	for (size_t i = 0; i < job->n; i++) {
+		const size_t image = (job->first + 7 * i) % N_MANY_IMAGES;
+		run_images(context, job->images + image * job->image_size, 1, logits, NULL);
+		job->n_wrong += !qmdt_same_floats(logits, job->expected + image * N_CLASSES, N_CLASSES);
+	}
+	qmd_context_free(context);
+	return NULL;
+}
+
+/* QMD_TEST_INFERENCES: how many of all threads together. */
+static size_t inferences_wanted(void) {
+	const char *text = getenv("QMD_TEST_INFERENCES");
+	return text ? (size_t)strtoul(text, NULL, 10) : 6400;
+}
+
+START_TEST(many_threads_infer_as_one_does) {
+	qmd_model *model = qmdt_network(2);
+	unsigned char *images = qmdt_images(model, N_MANY_IMAGES, 6);
+	float expected[N_MANY_IMAGES * N_CLASSES], *reference = qmdt_reference_logits(model, images, N_MANY_IMAGES);
+	qmd_engine *engine = compile(model, 1);
+	qmd_context *alone = new_context(engine, 1, 1);
+	run_images(alone, images, N_MANY_IMAGES, expected, NULL);
+	qmd_context_free(alone);
+	ck_assert_mem_eq(expected, reference, sizeof expected);
+	pthread_t threads[N_MANY_THREADS];
+	many_runs jobs[N_MANY_THREADS];
+	for (size_t i = 0; i < N_MANY_THREADS; i++) {
+		jobs[i] = (many_runs){engine, images, expected, qmdt_image_size(model), i, 0, 0};
+		jobs[i].n = (inferences_wanted() + N_MANY_THREADS - 1) / N_MANY_THREADS;
+		ck_assert_int_eq(pthread_create(&threads[i], NULL, infer_many, &jobs[i]), 0);
+	}
+	for (size_t i = 0; i < N_MANY_THREADS; i++) {
+		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
+		ck_assert_uint_eq(jobs[i].n_wrong, 0);
+	}
+	qmd_engine_free(engine);
+	free(reference);
+	free(images);
+	qmd_model_free(model);
+}
+END_TEST
+
 START_TEST(a_context_outlives_its_engine) {
 	qmd_model *model = qmdt_network(0);
 	unsigned char *images = qmdt_images(model, N_IMAGES, 5);
@@ -594,6 +650,7 @@ int main(void) {
 	tcase_add_test(contexts, a_profile_times_each_step);
 	tcase_add_test(contexts, profiles_check_their_arguments);
 	tcase_add_test(contexts, threads_share_an_engine);
+	tcase_add_test(contexts, many_threads_infer_as_one_does);
 	tcase_add_test(contexts, a_context_outlives_its_engine);
 #if !defined(__SANITIZE_THREAD__)
 	tcase_add_test(contexts, a_forked_process_goes_on);
