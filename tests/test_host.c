@@ -92,26 +92,30 @@ static void expect_unchanged(void *user) {
 	ck_assert_ptr_eq(now.environment, before->environment);
 }
 
-/* The study of a host that has set nothing; later ones must equal it. */
-static qmdt_study usual;
+/* The study of a host that has set nothing, and the same with two threads of OpenMP; later ones must equal them. */
+static qmdt_study usual, usual_of_two;
 
-static void run_usual_study(void) {
+static void run_usual_studies(void) {
 	qmdt_study_init(&usual);
 	qmdt_ok(qmdt_study_run(&usual));
+	usual_of_two = usual;
+	usual_of_two.n_training_threads = 2;
+	qmdt_ok(qmdt_study_run(&usual_of_two));
 }
 
 /* The study as this process is set now: nothing is changed on its way, and its results are the usual ones. */
-static void expect_usual_study(uint32_t n_engine_threads) {
+static void expect_usual_study(uint32_t n_threads) {
 	host_state before;
-	qmdt_study study = usual;
-	study.n_engine_threads = n_engine_threads;
+	const qmdt_study *expected = n_threads == 1 ? &usual : &usual_of_two;
+	qmdt_study study = *expected;
+	study.n_engine_threads = n_threads;
 	study.after_call = expect_unchanged;
 	study.user = &before;
 	look(&before);
 	const qmd_status status = qmdt_study_run(&study);
 	fesetenv(FE_DFL_ENV);
 	ck_assert_msg(status == QMD_OK, "%s: %s", qmd_status_name(status), qmd_last_error());
-	qmdt_study_check_same(&study, &usual);
+	qmdt_study_check_same(&study, expected);
 }
 
 /* ---- Floating-point environment ---- */
@@ -188,6 +192,19 @@ START_TEST(threads_of_openmp_stay_the_hosts) {
 	omp_set_num_threads(5);
 	expect_usual_study(2);
 	omp_set_num_threads(n_threads);
+}
+END_TEST
+
+/* The host's own thread of OpenMP is the one that trains. */
+START_TEST(threads_of_openmp_keep_their_rounding) {
+	int rounding = FE_TONEAREST;
+#pragma omp parallel num_threads(2)
+	fesetround(FE_UPWARD);
+	expect_usual_study(2);
+#pragma omp parallel num_threads(2)
+	if (omp_get_thread_num() == 1)
+		rounding = fegetround();
+	ck_assert_int_eq(rounding, FE_UPWARD);
 }
 END_TEST
 
@@ -315,12 +332,13 @@ int main(void) {
 	Suite *suite = suite_create("host");
 	TCase *host = tcase_create("host");
 	tcase_set_timeout(host, 300);
-	tcase_add_unchecked_fixture(host, run_usual_study, NULL);
+	tcase_add_unchecked_fixture(host, run_usual_studies, NULL);
 	tcase_add_test(host, rounding_and_flushing_change_nothing);
 	tcase_add_test(host, traps_of_the_host_are_not_sprung);
 	tcase_add_test(host, a_comma_for_decimals_changes_nothing);
 	tcase_add_test(host, signals_stay_the_hosts);
 	tcase_add_test(host, threads_of_openmp_stay_the_hosts);
+	tcase_add_test(host, threads_of_openmp_keep_their_rounding);
 	tcase_add_test(host, nothing_is_printed);
 	tcase_add_test(host, the_library_calls_nothing_that_a_host_would_mind);
 	tcase_add_test(host, a_forked_process_does_it_all_again);

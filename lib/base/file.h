@@ -25,7 +25,8 @@ qmd_status qmdi_new_file_write(qmdi_new_file *file, const void *data, size_t siz
 
 /*
  * If `status` (of what came before) is QMD_OK: fsync, rename to `path`, fsync of the folder. Otherwise, or if that
- * fails, the temporary file goes and the old one stays whole. Returns `status` or the new failure; `file` is released.
+ * fails, the temporary file goes and the old one stays whole (the new one, where only its folder fails). Returns
+ * `status` or the new failure; `file` is released.
  */
 qmd_status qmdi_new_file_finish(qmdi_new_file *file, qmd_status status);
 
