@@ -64,6 +64,7 @@ static const option_row option_rows[] = {
 	{OPTION_THREADS, 0, "threads", "N", "threads (default: all that the process may use)"},
 	{OPTION_RESUME, 0, "resume", NULL, "go on with an interrupted study in the same folder"},
 	{OPTION_OUTPUT, 'o', "output", "PATH", "where to write"},
+	{OPTION_HTML, 0, "html", "FILE", "also write a page to read"},
 	{OPTION_JSON, 0, "json", NULL, "print JSON instead of text"},
 	{OPTION_HELP, 'h', "help", NULL, "print this help"},
 };
@@ -323,6 +324,8 @@ static int read_file_option(program_arguments *a, const option_row *row, const c
 		return read_text(row, text, &a->topology);
 	case OPTION_MODEL:
 		return read_text(row, text, &a->model);
+	case OPTION_HTML:
+		return read_text(row, text, &a->html_output);
 	case OPTION_OUTPUT:
 		return read_text(row, text, &a->output);
 	default:

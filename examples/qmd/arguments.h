@@ -47,6 +47,7 @@ typedef enum option_code {
 	OPTION_THREADS,
 	OPTION_RESUME,
 	OPTION_OUTPUT,
+	OPTION_HTML,
 	OPTION_JSON,
 	OPTION_HELP
 } option_code;
@@ -82,7 +83,7 @@ typedef struct program_arguments {
 	uint32_t weight_bits, activation_bits;
 	int32_t observer;
 	int linear_collapse;
-	const char *checkpoint, *model_output, *engine_output, *topology, *model, *output;
+	const char *checkpoint, *model_output, *engine_output, *topology, *model, *output, *html_output;
 	int32_t onnx_target, onnx_layout, activations_type;
 	uint32_t opset;
 	int clip_weights;

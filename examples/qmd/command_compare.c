@@ -4,6 +4,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "engine_html.h"
 #include "profile.h"
 #include "progress.h"
 #include "report.h"
@@ -107,20 +108,49 @@ static void put_sum(table *t, const char *name, double a, double b) {
 	table_cell(t, "%s", "");
 }
 
-static void print_comparison(const engine_profile *profiles) {
+static void fill_table(const engine_profile *profiles, table *t) {
 	static const char *const headings[] = {"<layers", "A ms", "B ms", "A / B", "<kernels of A", "<kernels of B", NULL};
 	run_of_steps groups[2] = {{0, 0}, {0, 0}};
-	table t;
-	table_start(&t, headings);
-	put_sum(&t, "(pixels)", profiles[0].pixels_seconds, profiles[1].pixels_seconds);
+	table_start(t, headings);
+	put_sum(t, "(pixels)", profiles[0].pixels_seconds, profiles[1].pixels_seconds);
 	while (groups[0].end < profiles[0].n_steps || groups[1].end < profiles[1].n_steps) {
 		next_group(profiles, groups);
-		put_group(&t, profiles, groups);
+		put_group(t, profiles, groups);
 	}
-	put_sum(&t, "(network)", profiles[0].network_seconds, profiles[1].network_seconds);
+	put_sum(t, "(network)", profiles[0].network_seconds, profiles[1].network_seconds);
+}
+
+static void print_comparison(const engine_profile *profiles) {
+	table t;
+	fill_table(profiles, &t);
 	printf("A: %s\nB: %s\n%u image%s at a time, %u thread%s\n\n", profiles[0].path, profiles[1].path, profiles[0].batch,
 		   profiles[0].batch == 1 ? "" : "s", profiles[0].threads, profiles[0].threads == 1 ? "" : "s");
 	table_print(&t, stdout);
+}
+
+static int write_page(const engine_profile *profiles, const char *path) {
+	char title[512], subtitle[128], names[2][300];
+	snprintf(title, sizeof title, "%s and %s", profiles[0].path, profiles[1].path);
+	snprintf(subtitle, sizeof subtitle, "A and B took turns. Images at a time: %u. Threads: %u. libqmd %s.",
+			 profiles[0].batch, profiles[0].threads, qmd_version());
+	run_of_steps groups[2] = {{0, 0}, {0, 0}};
+	step_times times;
+	TRY(step_times_create(&times, 2, profiles[0].n_steps + profiles[1].n_steps));
+	for (size_t e = 0; e < 2; e++) {
+		snprintf(names[e], sizeof names[e], "%c: %s", "AB"[e], profiles[e].path);
+		times.engines[e] = names[e];
+	}
+	while (groups[0].end < profiles[0].n_steps || groups[1].end < profiles[1].n_steps) {
+		next_group(profiles, groups);
+		times.ms[0][times.n] = 1e3 * seconds_of(&profiles[0], groups[0]);
+		times.ms[1][times.n++] = 1e3 * seconds_of(&profiles[1], groups[1]);
+	}
+	table t;
+	fill_table(profiles, &t);
+	const int code = engine_html_write(path, title, subtitle, &times, &t,
+									   "Median ms of a batch, aligned by the layers of the networks");
+	step_times_release(&times);
+	return code;
 }
 
 static json_t *group_json(const engine_profile *profiles, const run_of_steps groups[2]) {
@@ -154,6 +184,8 @@ static int run(const program_arguments *arguments) {
 		code = profile_open(&profiles[1], arguments, arguments->operands[1]);
 	if (code == PROGRAM_OK)
 		code = profile_measure(profiles, 2, arguments->repeats);
+	if (code == PROGRAM_OK && arguments->html_output)
+		code = write_page(profiles, arguments->html_output);
 	if (code == PROGRAM_OK && arguments->json)
 		code = print_json(profiles);
 	else if (code == PROGRAM_OK)
@@ -163,7 +195,7 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_BATCH, OPTION_REPEATS, OPTION_THREADS,
+static const option_code options[] = {OPTION_BATCH, OPTION_REPEATS, OPTION_THREADS, OPTION_HTML,
 									  OPTION_JSON,  OPTION_HELP,    OPTION_END};
 
 const program_command command_compare = {

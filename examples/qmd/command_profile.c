@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdio.h>
 
+#include "engine_html.h"
 #include "peak.h"
 #include "profile.h"
 #include "progress.h"
@@ -36,34 +37,57 @@ static void put_step(table *t, size_t index, const step_profile *step, double to
 }
 
 /* What a frame costs: pixels and network. */
-static void print_profile(const engine_profile *profile, qmd_peak_kind kind, double peak) {
+static void fill_table(const engine_profile *profile, double peak, table *t) {
 	static const char *const headings[] = {"step", "<layers", "<kernel",   "ms", "%",    "output",
 										   "MMAC", "GMAC/s",  "% of peak", "kB", "GB/s", NULL};
 	const double pixels = profile->pixels_seconds;
 	const double total = profile->network_seconds + (isnan(pixels) ? 0 : pixels);
 	double n_macs = 0, n_bytes = 0;
-	table t;
-	table_start(&t, headings);
+	table_start(t, headings);
 	if (!isnan(pixels)) {
-		put_row(&t, "", "(pixels)", "", pixels, total);
-		table_cell(&t, "%zux%zux3", qmd_pixels_side(qmd_engine_pixels(profile->engine)),
+		put_row(t, "", "(pixels)", "", pixels, total);
+		table_cell(t, "%zux%zux3", qmd_pixels_side(qmd_engine_pixels(profile->engine)),
 				   qmd_pixels_side(qmd_engine_pixels(profile->engine)));
-		put_work(&t, NAN, NAN, NAN, NAN);
+		put_work(t, NAN, NAN, NAN, NAN);
 	}
 	for (size_t i = 0; i < profile->n_steps; i++) {
-		put_step(&t, i, &profile->steps[i], total, peak * profile->threads);
+		put_step(t, i, &profile->steps[i], total, peak * profile->threads);
 		n_macs += profile->steps[i].n_macs;
 		n_bytes += profile->steps[i].n_bytes;
 	}
-	put_row(&t, "", "(network)", "", profile->network_seconds, total);
-	table_cell(&t, "%s", "");
-	put_work(&t, profile->network_seconds, n_macs, n_bytes, peak * profile->threads);
+	put_row(t, "", "(network)", "", profile->network_seconds, total);
+	table_cell(t, "%s", "");
+	put_work(t, profile->network_seconds, n_macs, n_bytes, peak * profile->threads);
+}
+
+static void print_profile(const engine_profile *profile, qmd_peak_kind kind, double peak) {
+	table t;
+	fill_table(profile, peak, &t);
 	printf("%s: %u image%s at a time, %u thread%s\n", profile->path, profile->batch, profile->batch == 1 ? "" : "s",
 		   profile->threads, profile->threads == 1 ? "" : "s");
 	if (peak > 0)
 		printf("peak of one core: %.1f GMAC/s, %s\n", peak * 1e-9, qmd_peak_name(kind));
 	printf("\n");
 	table_print(&t, stdout);
+}
+
+static int write_page(const engine_profile *profile, qmd_peak_kind kind, double peak, const char *path) {
+	char subtitle[256];
+	snprintf(subtitle, sizeof subtitle,
+			 "Images at a time: %u. Threads: %u. Peak of one core: %.1f GMAC/s, %s. libqmd %s.", profile->batch,
+			 profile->threads, peak * 1e-9, peak > 0 ? qmd_peak_name(kind) : "not known", qmd_version());
+	step_times times;
+	TRY(step_times_create(&times, 1, profile->n_steps));
+	times.engines[0] = profile->path;
+	times.n = profile->n_steps;
+	for (size_t i = 0; i < profile->n_steps; i++)
+		times.ms[0][i] = 1e3 * profile->steps[i].seconds;
+	table t;
+	fill_table(profile, peak, &t);
+	const int code = engine_html_write(path, profile->path, subtitle, &times, &t,
+									   "Median ms of a batch; bytes are those of weights, inputs and outputs");
+	step_times_release(&times);
+	return code;
 }
 
 static int print_json(const engine_profile *profile, qmd_peak_kind kind, double peak) {
@@ -85,6 +109,8 @@ static int run(const program_arguments *arguments) {
 	const double peak = code == PROGRAM_OK ? qmd_peak_measure_best(&kind) : 0;
 	if (code == PROGRAM_OK)
 		code = profile_measure(&profile, 1, arguments->repeats);
+	if (code == PROGRAM_OK && arguments->html_output)
+		code = write_page(&profile, kind, peak, arguments->html_output);
 	if (code == PROGRAM_OK && arguments->json)
 		code = print_json(&profile, kind, peak);
 	else if (code == PROGRAM_OK)
@@ -93,7 +119,7 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_BATCH, OPTION_REPEATS, OPTION_THREADS,
+static const option_code options[] = {OPTION_BATCH, OPTION_REPEATS, OPTION_THREADS, OPTION_HTML,
 									  OPTION_JSON,  OPTION_HELP,    OPTION_END};
 
 const program_command command_profile = {

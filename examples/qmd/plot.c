@@ -125,7 +125,8 @@ void plot_bar(const plot *p, const char *classes, double from, double to, double
 			top, right - left, bottom - top);
 	page_escape(p->out, name);
 	fprintf(p->out, "</title></rect>\n");
-	put_line(p, "error", middle, plot_y(p, value - standard_error), middle, plot_y(p, value + standard_error));
+	if (standard_error > 0)
+		put_line(p, "error", middle, plot_y(p, value - standard_error), middle, plot_y(p, value + standard_error));
 }
 
 void plot_end(const plot *p) {

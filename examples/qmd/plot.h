@@ -40,7 +40,7 @@ void plot_axes(const plot *p);
 /* A line of `n` points; NaN interrupts it. `classes`: of the style, "s0" or "s0 dash". */
 void plot_line(const plot *p, const char *classes, const double *xs, const double *ys, size_t n);
 
-/* A bar from 0 to `value`, with its standard error; `name` is seen by pointing at it. */
+/* A bar from 0 to `value`, with its standard error (0: none); `name` is seen by pointing at it. */
 void plot_bar(const plot *p, const char *classes, double from, double to, double value, double standard_error,
 			  const char *name);
 

@@ -268,3 +268,21 @@ def test_a_fold_that_kept_no_logits_is_left_out(study, tmp_path):
     text = (copy / "report.html").read_text(encoding="utf-8")
     Page(text)
     assert sum("adk-" in title for title, _ in plots(text)) == 4
+
+
+def test_pages_of_engines(study, tmp_path):
+    folder, _, _ = study
+    a, b = folder / "fold-1.qme", tmp_path / f"{HOSTILE}.qme"
+    shutil.copy(folder / "fold-2.qme", b)
+    profile = succeed_json("profile", a, "--repeats", 3, "--html", tmp_path / "profile.html")
+    page = Page((tmp_path / "profile.html").read_text(encoding="utf-8"))
+    (steps,) = page.table("step")
+    rows = [row for row in steps[1:] if row[0]]
+    assert [row[3] for row in rows] == [f"{step['ms']:.4f}" for step in profile["steps"]]
+    assert len(page.of("rect")) == len(rows) + 1  # bars, and the legend's
+    succeed("compare", a, b, "--repeats", 3, "--html", tmp_path / "compare.html")
+    text = (tmp_path / "compare.html").read_text(encoding="utf-8")
+    page = Page(text)
+    assert "<img" not in text and HOSTILE in page.text
+    assert len(page.of("rect")) == 2 * len(rows) + 2
+    assert [row[0] for row in page.table("layers")[0][2:-1]] == [row[1] for row in rows]
