@@ -3,7 +3,7 @@
 import xml.sax.saxutils
 
 WIDTH, ROW, LABEL, GAP = 860, 17, 290, 34
-COLOURS = {"libqmd": "#c1440e", "INT8": "#4878a8", "FP32": "#9a9a9a"}
+COLOURS = {"libqmd": "#c1440e", "INT8": "#4878a8", "FP32": "#9a9a9a", "BF16": "#7f9a7f"}
 
 
 def panels(result):

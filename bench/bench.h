@@ -35,8 +35,6 @@ bench_sample bench_summarize(double *times, size_t n);
 /* Half the distance of the quartiles, as a share of the median. */
 double bench_spread(const bench_sample *sample);
 
-double bench_seconds(void); /* wall clock */
-
 /* ---- Subjects ---- */
 
 typedef struct bench_subject {
@@ -48,13 +46,13 @@ typedef struct bench_subject {
 #define BENCH_MAX_ROUNDS 1000
 
 /* Time subjects in turns, so that all see the same machine: blocks of calls of at least 5 ms, the first call of each
- * not counted. samples[i] is of one call of subject i. pause_seconds before each block lets the threads of the subject
- * before go to sleep. */
-void bench_measure(const bench_subject *subjects, size_t n, double seconds, double pause_seconds,
-				   bench_sample *samples);
+ * not counted. samples[i] is of one call of subject i. One thread is timed in processor time, which other programs on
+ * the machine disturb little; more by wall clock. */
+void bench_measure(const bench_subject *subjects, size_t n, double seconds, uint32_t n_threads, bench_sample *samples);
 
 /* The same, n_rounds calls of each, each after everything was thrown out of the caches. */
-void bench_measure_cold(const bench_subject *subjects, size_t n, size_t n_rounds, bench_sample *samples);
+void bench_measure_cold(const bench_subject *subjects, size_t n, size_t n_rounds, uint32_t n_threads,
+						bench_sample *samples);
 
 /* ---- The rest ---- */
 

@@ -8,7 +8,6 @@
 #define N_CALIBRATION 4 /* images */
 #define N_COLD 30
 #define ATOMS_PER_RESIDUE 8
-#define PAUSE 0.01 /* OpenMP's threads go to sleep in it */
 
 static const uint32_t sides[] = {41, 49, 68, 100};
 static const uint32_t batches[] = {1, 8, 32, 128};
@@ -204,10 +203,10 @@ static void bench_network(bench *b, const network *net, uint32_t batch, uint32_t
 	pin(n_threads);
 	job j = make_job(net, batch, n_threads);
 	const bench_subject subjects[2] = {{run_engine, &j}, {run_onednn, &j}};
-	bench_measure(subjects, 2, b->seconds, n_threads > 1 ? PAUSE : 0, samples);
+	bench_measure(subjects, 2, b->seconds, n_threads, samples);
 	put_row(b, net, "warm", batch, n_threads, samples);
 	if (batch == 1) {
-		bench_measure_cold(subjects, 2, N_COLD, samples);
+		bench_measure_cold(subjects, 2, N_COLD, n_threads, samples);
 		put_row(b, net, "cold", batch, n_threads, samples);
 	}
 	free_job(&j);
@@ -218,7 +217,7 @@ static void bench_step(bench *b, const network *net) {
 	pin(1);
 	job j = make_job(net, 1, 1);
 	const bench_subject subjects[3] = {{run_pixels, &j}, {run_engine, &j}, {run_step, &j}};
-	bench_measure(subjects, 3, b->seconds, 0, samples);
+	bench_measure(subjects, 3, b->seconds, 1, samples);
 	const double share = samples[0].median / samples[2].median;
 	printf("%4u %6zu %12.4f %12.4f %12.4f %9.1f%%\n", net->side, qmd_pixels_n_atoms(net->pixels),
 		   1e3 * samples[0].median, 1e3 * samples[1].median, 1e3 * samples[2].median, 100 * share);

@@ -67,12 +67,19 @@ class OpenVino:
     name = "OpenVINO"
     version = openvino.__version__.split("-")[0]
 
-    def __init__(self, form, images, n_threads):
+    @staticmethod
+    def has_bf16():
+        """Where the processor has BF16, it is what OpenVINO computes FP32 files in unless it is told not to."""
+        return "BF16" in openvino.Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+    def __init__(self, form, images, n_threads, precision=None):
         core = openvino.Core()
         model = core.read_model(form.path)
         model.reshape(list(images.shape))
-        compiled = core.compile_model(model, "CPU", {"INFERENCE_NUM_THREADS": n_threads, "NUM_STREAMS": 1,
-                                                     "PERFORMANCE_HINT": "LATENCY"})
+        options = {"INFERENCE_NUM_THREADS": n_threads, "NUM_STREAMS": 1, "PERFORMANCE_HINT": "LATENCY"}
+        if precision is not None:
+            options["INFERENCE_PRECISION_HINT"] = precision
+        compiled = core.compile_model(model, "CPU", options)
         self.images = images
         self.request = compiled.create_infer_request()
         self.request.set_input_tensor(openvino.Tensor(images, shared_memory=True))

@@ -5,7 +5,8 @@
 
 Every peer gets its best form: the input bound as 8 bits where it computes in integers (conversion is not timed), all its
 optimizations, the network as it is and with its first two convolutions collapsed into one. Times are medians over blocks of
-at least 5 ms, in milliseconds a frame; the spread is half the distance of the quartiles.
+at least 5 ms, in milliseconds a frame, of one thread in processor time, of more by wall clock; the spread is half the
+distance of the quartiles.
 """
 
 import argparse
@@ -34,31 +35,33 @@ LEAST_ROUNDS, MOST_ROUNDS = 5, 200
 # ---- Measuring ----
 
 
-def time_calls(run, n):
-    start = time.perf_counter()
+def time_calls(run, n, clock):
+    start = clock()
     for _ in range(n):
         run()
-    return time.perf_counter() - start
+    return clock() - start
 
 
-def calls_of_block(run):
+def calls_of_block(run, clock):
     run()
     n = 1
-    while time_calls(run, n) < BLOCK_SECONDS:
+    while time_calls(run, n, clock) < BLOCK_SECONDS:
         n *= 2
     return n
 
 
-def measure(runs, seconds, pause):
+def measure(runs, seconds, n_threads):
     """Seconds of one call of each, [n_runs][n_rounds]: subjects take turns block by block."""
-    n_calls = [calls_of_block(run) for run in runs]
+    clock = time.process_time if n_threads == 1 else time.perf_counter
+    n_calls = [calls_of_block(run, clock) for run in runs]
     times, start = [], time.perf_counter()
     while len(times) < LEAST_ROUNDS or (len(times) < MOST_ROUNDS and time.perf_counter() - start < seconds):
         row = []
         for run, n in zip(runs, n_calls):
-            time.sleep(pause)
+            if n_threads > 1:
+                time.sleep(0.01)  # the threads of the subject before go to sleep
             run()
-            row.append(time_calls(run, n) / n)
+            row.append(time_calls(run, n, clock) / n)
         times.append(row)
     return np.array(times).T
 
@@ -70,15 +73,22 @@ def make_subjects(forms, engines, images, n_threads):
     """(runtime, form's name, collapsed, object)."""
     subjects = [("libqmd", f"INT8 {kind}", True, peer_runtimes.Libqmd(engine, images[kind], n_threads))
                 for kind, engine in engines.items()]
+    u8 = np.ascontiguousarray(images["u8"].transpose(0, 3, 1, 2))
     for form in forms:
         inputs = form.inputs(images[form.kind])
-        for runtime in (peer_runtimes.OnnxRuntime, peer_runtimes.OpenVino):
-            subjects.append((runtime.name, form.name, form.collapsed, runtime(form, inputs, n_threads)))
+
+        def add(runtime, name, *arguments):
+            subjects.append((runtime.name, name, form.collapsed, runtime(form, *arguments)))
+
+        add(peer_runtimes.OnnxRuntime, form.name, inputs, n_threads)
         if form.is_int8:
+            add(peer_runtimes.OpenVino, form.name, inputs, n_threads)
             continue
-        subjects.append(("PyTorch", "FP32", form.collapsed, peer_runtimes.PyTorch(form, inputs, n_threads)))
-        u8 = np.ascontiguousarray(images["u8"].transpose(0, 3, 1, 2))
-        subjects.append(("PyTorch", "INT8 u8s8", form.collapsed, peer_runtimes.PyTorchInt8(form, u8, n_threads)))
+        add(peer_runtimes.OpenVino, "FP32", inputs, n_threads, "f32")
+        if peer_runtimes.OpenVino.has_bf16():
+            add(peer_runtimes.OpenVino, "BF16", inputs, n_threads, "bf16")
+        add(peer_runtimes.PyTorch, "FP32", inputs, n_threads)
+        add(peer_runtimes.PyTorchInt8, "INT8 u8s8", u8, n_threads)
     return subjects
 
 
@@ -104,7 +114,7 @@ def bench_cell(arguments, side, batch, n_threads, forms, engines):
     images = {kind: peer_networks.noise(kind, batch, side) for kind in ("u8", "s8")}
     subjects = make_subjects(forms, engines, images, n_threads)
     check_results(subjects)
-    times = measure([subject.run for *_, subject in subjects], arguments.seconds, 0.01 if n_threads > 1 else 0)
+    times = measure([subject.run for *_, subject in subjects], arguments.seconds, n_threads)
     rows = []
     for (runtime, name, collapsed, _), values in zip(subjects, times):
         low, median, high = np.quantile(values, [0.25, 0.5, 0.75])

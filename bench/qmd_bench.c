@@ -5,7 +5,8 @@
  *
  * kernels: every row of the kernel table over the layers of the icnnmd network. networks: the whole network over sizes,
  * batches and threads, beside oneDNN in FP32 in the same process, and what a time-step costs from raw coordinates. Each
- * row takes about S seconds (default 1). Times are medians; the spread is half the distance of the quartiles.
+ * row takes about S seconds (default 1). Times are medians, of one thread in processor time, of more by wall clock; the
+ * spread is half the distance of the quartiles.
  */
 #include "bench.h"
 
