@@ -12,6 +12,7 @@ typedef struct bench {
 	size_t n_rows;
 	const char *kernel; /* only kernels whose name holds it; NULL: all */
 	double seconds;     /* spent on each row */
+	uint32_t n_threads; /* at most */
 	qmd_peak_kind peak_kind;
 	double peak; /* of one core: multiply-adds a second; 0 where it is unknown */
 } bench;

@@ -238,7 +238,7 @@ void bench_networks(bench *b) {
 		   "spread", "GMAC/s", "of peak", "FP32 ms", "spread", "ratio");
 	for (size_t s = 0; s < N_OF(sides); s++)
 		for (size_t i = 0; i < N_OF(batches); i++)
-			for (uint32_t n_threads = 1; n_threads <= 2; n_threads++)
+			for (uint32_t n_threads = 1; n_threads <= b->n_threads; n_threads++)
 				bench_network(b, &nets[s], batches[i], n_threads);
 	printf("\n%4s %6s %12s %12s %12s %10s\n", "side", "atoms", "pixels ms", "network ms", "step ms", "pixels");
 	for (size_t s = 0; s < N_OF(sides); s++)

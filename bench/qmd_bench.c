@@ -1,12 +1,12 @@
 /*
  * qmd_bench: how fast libqmd is on this machine, and how close to what its processor can do at most.
  *
- *     qmd_bench [--only kernels|networks] [--kernel PART] [--seconds S] [--json FILE]
+ *     qmd_bench [--only kernels|networks] [--kernel PART] [--seconds S] [--threads N] [--json FILE]
  *
  * kernels: every row of the kernel table over the layers of the icnnmd network. networks: the whole network over sizes,
- * batches and threads, beside oneDNN in FP32 in the same process, and what a time-step costs from raw coordinates. Each
- * row takes about S seconds (default 1). Times are medians, of one thread in processor time, of more by wall clock; the
- * spread is half the distance of the quartiles.
+ * batches and threads (1 to N, default 2), beside oneDNN in FP32 in the same process, and what a time-step costs from
+ * raw coordinates. Each row takes about S seconds (default 1). Times are medians, of one thread in processor time, of
+ * more by wall clock; the spread is half the distance of the quartiles.
  */
 #include "bench.h"
 
@@ -102,12 +102,11 @@ static void end(bench *b) {
 }
 
 int main(int argc, char **argv) {
-	static const struct option options[] = {{"only", required_argument, NULL, 'o'},
-											{"kernel", required_argument, NULL, 'k'},
-											{"seconds", required_argument, NULL, 's'},
-											{"json", required_argument, NULL, 'j'},
-											{NULL, 0, NULL, 0}};
-	bench b = {.seconds = 1};
+	static const struct option options[] = {
+		{"only", required_argument, NULL, 'o'},    {"kernel", required_argument, NULL, 'k'},
+		{"seconds", required_argument, NULL, 's'}, {"threads", required_argument, NULL, 't'},
+		{"json", required_argument, NULL, 'j'},    {NULL, 0, NULL, 0}};
+	bench b = {.seconds = 1, .n_threads = 2};
 	const char *only = "", *json_path = NULL;
 	for (int code; (code = getopt_long(argc, argv, "", options, NULL)) != -1;) {
 		if (code == 'o')
@@ -116,13 +115,16 @@ int main(int argc, char **argv) {
 			b.kernel = optarg;
 		else if (code == 's')
 			b.seconds = strtod(optarg, NULL);
+		else if (code == 't')
+			b.n_threads = (uint32_t)strtoul(optarg, NULL, 10);
 		else if (code == 'j')
 			json_path = optarg;
 		else
 			return 2;
 	}
-	if (optind < argc || !(b.seconds > 0) || (*only && strcmp(only, "kernels") != 0 && strcmp(only, "networks") != 0))
-		die("usage: qmd_bench [--only kernels|networks] [--kernel PART] [--seconds S] [--json FILE]");
+	if (optind < argc || !(b.seconds > 0) || b.n_threads == 0 ||
+		(*only && strcmp(only, "kernels") != 0 && strcmp(only, "networks") != 0))
+		die("usage: qmd_bench [--only kernels|networks] [--kernel PART] [--seconds S] [--threads N] [--json FILE]");
 	begin(&b, json_path);
 	if (strcmp(only, "networks") != 0)
 		bench_kernels(&b);
