@@ -55,10 +55,12 @@ static const option_row option_rows[] = {
 	{OPTION_CLIP_WEIGHTS, 0, "clip-weights", NULL, "make quantized weights of -128, which are refused otherwise, -127"},
 	{OPTION_EXPLAIN_FRAMES, 0, "explain-frames", "N",
 	 "score residues on at most N held-out frames of a fold, evenly spread (default: 200)"},
+	{OPTION_METHOD, 0, "method", "KIND", "how residues are scored: leave-one-out (default) or shap"},
+	{OPTION_SAMPLES, 0, "samples", "N", "shap: images a frame, 4 a residue at least (default: 2 a residue and 2048)"},
 	{OPTION_TOPOLOGY, 0, "topology", "PDB", "atoms of the trajectories (default: just the engine's, in order)"},
 	{OPTION_MODEL, 0, "model", "FILE", "use the pixels of this model or engine instead of fitting new ones"},
 	{OPTION_FRAME, 0, "frame", "N", "only this frame, from 0"},
-	{OPTION_SEED, 0, "seed", "N", "of weights, order of frames, dropout and random splits (default: 1)"},
+	{OPTION_SEED, 0, "seed", "N", "of weights, order of frames, dropout, random splits and samples (default: 1)"},
 	{OPTION_BATCH, 0, "batch", "N", "images at a time (default: 1)"},
 	{OPTION_REPEATS, 0, "repeats", "N", "batches that are timed (default: 200)"},
 	{OPTION_THREADS, 0, "threads", "N", "threads (default: all that the process may use)"},
@@ -96,6 +98,8 @@ static const choice observer_choices[] = {
 static const choice target_choices[] = {
 	{"default", QMD_ONNX_TARGET_DEFAULT}, {"tensorrt", QMD_ONNX_TARGET_TENSORRT}, {NULL, 0}};
 static const choice layout_choices[] = {{"nchw", QMD_ONNX_NCHW}, {"nhwc", QMD_ONNX_NHWC}, {NULL, 0}};
+static const choice method_choices[] = {
+	{"leave-one-out", QMD_EXPLAIN_LEAVE_ONE_OUT}, {"shap", QMD_EXPLAIN_SHAP}, {NULL, 0}};
 static const choice type_choices[] = {{"s8", QMD_S8}, {"u8", QMD_U8}, {NULL, 0}};
 
 static const char *choice_word(const choice *choices, int32_t number) {
@@ -115,6 +119,10 @@ const char *pixels_name(int32_t kind) {
 
 const char *observer_name(int32_t observer) {
 	return choice_word(observer_choices, observer);
+}
+
+const char *method_name(int32_t method) {
+	return choice_word(method_choices, method);
 }
 
 const char *onnx_target_name(int32_t target) {
@@ -251,6 +259,10 @@ static int read_data_option(program_arguments *a, const option_row *row, const c
 		return read_size(row, text, 0, INT32_MAX, &a->frame);
 	case OPTION_EXPLAIN_FRAMES:
 		return read_size(row, text, 1, INT32_MAX, &a->explain_frames);
+	case OPTION_METHOD:
+		return read_choice(row, method_choices, text, &a->method);
+	case OPTION_SAMPLES:
+		return read_count32(row, text, 1, INT32_MAX, &a->samples);
 	default:
 		*known = 0;
 		return PROGRAM_OK;
@@ -398,6 +410,7 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 							 .activations_type = onnx.activations_type,
 							 .opset = onnx.opset,
 							 .explain_frames = 200,
+							 .method = QMD_EXPLAIN_LEAVE_ONE_OUT,
 							 .frame = SIZE_MAX,
 							 .seed = train.seed,
 							 .batch = 1,

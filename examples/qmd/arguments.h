@@ -38,6 +38,8 @@ typedef enum option_code {
 	OPTION_ACTIVATIONS,
 	OPTION_CLIP_WEIGHTS,
 	OPTION_EXPLAIN_FRAMES,
+	OPTION_METHOD,
+	OPTION_SAMPLES,
 	OPTION_TOPOLOGY,
 	OPTION_MODEL,
 	OPTION_FRAME,
@@ -88,7 +90,9 @@ typedef struct program_arguments {
 	uint32_t opset;
 	int clip_weights;
 	size_t explain_frames;
-	size_t frame; /* 0-based; SIZE_MAX: all */
+	int32_t method;   /* a qmd_explain_method */
+	uint32_t samples; /* 0: as many as the library takes */
+	size_t frame;     /* 0-based; SIZE_MAX: all */
 	uint64_t seed;
 	uint32_t batch, repeats; /* of timing */
 	uint32_t threads;
@@ -119,6 +123,7 @@ void arguments_print_help(const program_command *command);
 const char *split_name(split_kind split);
 const char *pixels_name(int32_t kind);
 const char *observer_name(int32_t observer);
+const char *method_name(int32_t method);
 
 /* "default", "tensorrt"; "nchw", "nhwc". */
 const char *onnx_target_name(int32_t target);

@@ -39,6 +39,9 @@ static int compute(explain_job *job) {
 	qmd_explain_options options;
 	qmd_explain_options_init(&options);
 	options.n_threads = job->arguments->threads;
+	options.method = job->arguments->method;
+	options.n_samples = job->arguments->samples;
+	options.seed = job->arguments->seed;
 	options.progress = progress_report;
 	options.user = &bar;
 	const qmd_status status =
@@ -61,16 +64,18 @@ static int print_json(const explain_job *job) {
 	json_t *residues = json_array();
 	for (size_t r = 0; r < job->n_residues; r++)
 		json_array_append_new(residues, report_residue(&job->residues[r]));
-	json_t *json = json_pack("{s:s, s:I, s:o}", "engine", job->arguments->operands[0], "n_frames",
-							 (json_int_t)job->n_frames, "residues", residues);
+	json_t *json =
+		json_pack("{s:s, s:s, s:I, s:o}", "engine", job->arguments->operands[0], "method",
+				  method_name(job->arguments->method), "n_frames", (json_int_t)job->n_frames, "residues", residues);
 	const int code = report_print(json);
 	json_decref(json);
 	return code;
 }
 
 static int write_results(const explain_job *job) {
-	static const char title[] = "Residues left out one at a time";
 	const program_arguments *a = job->arguments;
+	const int is_shap = a->method == QMD_EXPLAIN_SHAP;
+	const char *title = is_shap ? "Shapley values of residues" : "Residues left out one at a time";
 	if (a->output && files_has_suffix(a->output, "/"))
 		TRY(residue_files_write(a->output, job->dataset, job->residues, job->n_residues, title));
 	else if (a->output && files_has_suffix(a->output, ".svg"))
@@ -81,7 +86,7 @@ static int write_results(const explain_job *job) {
 		return print_json(job);
 	if (!a->output)
 		return residues_write_csv(NULL, job->residues, job->n_residues);
-	residues_print_top(job->residues, job->n_residues);
+	residues_print_top(job->residues, job->n_residues, is_shap ? "share of the logit margin" : RESIDUES_LEFT_OUT);
 	printf("\nWritten to %s\n", a->output);
 	return PROGRAM_OK;
 }
@@ -110,9 +115,11 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_STATE, OPTION_OUTPUT,  OPTION_SELECT, OPTION_MAP,  OPTION_STRIDE,
-									  OPTION_SPLIT, OPTION_FOLDS,   OPTION_FOLD,   OPTION_GAP,  OPTION_EXPLAIN_FRAMES,
-									  OPTION_SEED,  OPTION_THREADS, OPTION_JSON,   OPTION_HELP, OPTION_END};
+static const option_code options[] = {OPTION_STATE,  OPTION_OUTPUT,         OPTION_SELECT, OPTION_MAP,
+									  OPTION_STRIDE, OPTION_SPLIT,          OPTION_FOLDS,  OPTION_FOLD,
+									  OPTION_GAP,    OPTION_EXPLAIN_FRAMES, OPTION_METHOD, OPTION_SAMPLES,
+									  OPTION_SEED,   OPTION_THREADS,        OPTION_JSON,   OPTION_HELP,
+									  OPTION_END};
 
 const program_command command_explain = {
 	.name = "explain",
@@ -120,8 +127,10 @@ const program_command command_explain = {
 	.operands = "ENGINE.qme --state NAME=PDB,NC[,NC...] ... [-o FILE.csv|FILE.svg|DIR/]",
 	.details =
 		"\nEach residue's pixels are set to 'no displacement' in turn; its score is how much the logit margin of the\n"
-		"frame's own state falls. All frames count, or with --fold the held-out ones. Without -o the CSV goes to\n"
-		"stdout; -o DIR/ writes it there, with a figure, scores of atoms, and a PDB file with scores as B-factors.\n",
+		"frame's own state falls. With --method shap it is the residue's Shapley value: its share of the margin, from\n"
+		"random coalitions of residues, which --seed draws. All frames count, or with --fold the held-out ones.\n"
+		"Without -o the CSV goes to stdout; -o DIR/ writes it there, with a figure, scores of atoms, and a PDB file\n"
+		"with scores as B-factors.\n",
 	.min_operands = 1,
 	.max_operands = 1,
 	.options = options,

@@ -48,7 +48,7 @@ int residues_write_csv(const char *path, const profile_residue *residues, size_t
 	return code;
 }
 
-void residues_print_top(const profile_residue *residues, size_t n) {
+void residues_print_top(const profile_residue *residues, size_t n, const char *what) {
 	static const char *const headings[] = {"rank", "<chain", "<residue", "score", "standard error", NULL};
 	table t;
 	table_start(&t, headings);
@@ -63,6 +63,6 @@ void residues_print_top(const profile_residue *residues, size_t n) {
 			table_number(&t, residues[r].score, 4);
 			table_number(&t, residues[r].standard_error, 4);
 		}
-	printf("\nTop residues: fall of the logit margin without them, over held-out frames\n");
+	printf("\nTop residues: %s, mean over frames\n", what);
 	table_print(&t, stdout);
 }

@@ -18,7 +18,8 @@ profile_residue residues_from_score(const qmd_residue_score *score);
 /* CSV with the columns chain,number,insertion_code,name,score,standard_error,rank. `path` NULL: to stdout. */
 int residues_write_csv(const char *path, const profile_residue *residues, size_t n);
 
-/* The ten highest, as a table on stdout. */
-void residues_print_top(const profile_residue *residues, size_t n);
+/* The ten highest, as a table on stdout, under a heading that says what a score is. */
+#define RESIDUES_LEFT_OUT "fall of the logit margin without them"
+void residues_print_top(const profile_residue *residues, size_t n, const char *what);
 
 #endif

@@ -181,7 +181,7 @@ void study_print(const study *s, const json_t *report) {
 	study_timing_table(report, &t);
 	printf("\nA time-step in ms, one thread, one frame at a time\n");
 	table_print(&t, stdout);
-	residues_print_top(s->residues, s->n_residues);
+	residues_print_top(s->residues, s->n_residues, RESIDUES_LEFT_OUT);
 	printf(
 		"\nWritten to %s: report.html, report.json, residues.csv, residues.svg, residues.pdb, frames.png, fold-K.qmd "
 		"(FP32 models), fold-K.qme (INT8 engines)\n",

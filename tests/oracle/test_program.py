@@ -203,6 +203,26 @@ def test_explain_writes_a_folder_of_its_own(study, tmp_path):
     assert {path.name for path in output.iterdir()} == STRUCTURE | {"residues.csv", "residues.svg"}
 
 
+def test_shapley_values_add_up_to_the_margin(study):
+    folder, _ = study
+    engine = folder / "fold-2.qme"
+    shap = ["explain", engine, *SMALL, "--fold", 2, "--method", "shap", "--samples", 1000]
+    result = succeed_json(*shap, "--threads", 1)
+    assert (result["method"], result["n_frames"]) == ("shap", 20)
+    margins = []
+    for own, other in (("open", "closed"), ("closed", "open")):
+        text = succeed("run", engine, DATA / f"adk-{own}-2.nc", "--topology", DATA / f"adk-{own}.pdb")
+        rows = list(csv.DictReader(io.StringIO(text)))[::4]
+        margins += [np.log(float(row[f"p_{own}"]) / float(row[f"p_{other}"])) for row in rows]
+    # What no displacement says for one state it says against the other, and there are as many frames of either.
+    total = sum(r["score"] for r in result["residues"])
+    assert total == pytest.approx(np.mean(margins), rel=1e-3)
+    assert result["residues"] == succeed_json(*shap, "--threads", 3)["residues"]
+    assert result["residues"] != succeed_json(*shap, "--seed", 2)["residues"]
+    assert_fails(qmd(*shap[:-1], 855), 1, "856")
+    assert_fails(qmd(*shap, "--method", "lime"), 2, "leave-one-out, shap")
+
+
 def test_unscored_atoms_have_occupancy_0(hard_study):
     folder, _ = hard_study
     import MDAnalysis

@@ -90,17 +90,21 @@ class _Context(_c.Handle):
     _free = "qmd_context_free"
 
 
+_METHODS = {"leave-one-out": 1, "shap": 2}
+
+
 class _Explanation(_c.Handle):
     _free = "qmd_explanation_free"
 
 
-def explain(engine, data, frames, n_threads=1, progress=None):
-    """Leave-one-residue-out: a list of (residue, score, standard error, rank), in the order of the molecule.
+def explain(engine, data, frames, n_threads=1, progress=None, method="leave-one-out", n_samples=0, seed=1):
+    """Scores of residues: a list of (residue, score, standard error, rank), in the order of the molecule.
 
-    `residue` reads "A:127:VAL".
+    `residue` reads "A:127:VAL". `method` is "leave-one-out", or "shap" with `n_samples` images a frame (0: 2 a residue and
+    2048 more), drawn by `seed`.
     """
     frames = np.ascontiguousarray(frames, np.uint32)
-    options = _c.ExplainOptions(n_threads=n_threads)
+    options = _c.ExplainOptions(n_threads=n_threads, method=_METHODS[method], n_samples=n_samples, seed=seed)
     with _c.ProgressCall(progress) as options.progress:
         explanation = _Explanation(_c.made_by("qmd_explain", engine._engine, data._pointer, frames.ctypes.data, len(frames),
                                               ctypes.byref(options)))
