@@ -19,15 +19,6 @@ N_CALIBRATION = 8
 logging.getLogger().setLevel(logging.ERROR)
 
 
-class OnnxOptions(_c.Options):
-    _init_ = "qmd_onnx_export_options_init"
-    _fields_ = [("struct_size", ctypes.c_uint32), ("target", ctypes.c_int32), ("layout", ctypes.c_int32),
-                ("opset", ctypes.c_uint32), ("activations_type", ctypes.c_int32)]
-
-
-_c.library().qmd_onnx_export_options_init_sized.argtypes = [ctypes.POINTER(OnnxOptions), ctypes.c_size_t]
-
-
 def call(name, *arguments):
     """A function of libqmd that the package does not wrap; raises as the package does."""
     function = getattr(_c.library(), name)
@@ -45,10 +36,6 @@ def quantized_on_images(model, images, collapse):
     call("qmd_quantize_images", ctypes.c_void_p(model._pointer), ctypes.c_void_p(images.ctypes.data), image_type,
          ctypes.c_void_p(labels.ctypes.data), ctypes.c_size_t(len(images)), ctypes.byref(options), ctypes.byref(out))
     return qmd.Model(out.value)
-
-
-def export(model, path):
-    call("qmd_onnx_export", ctypes.c_void_p(model._pointer), ctypes.byref(OnnxOptions()), str(path).encode())
 
 
 # ---- Graphs ----
@@ -203,7 +190,7 @@ def form_of_quantizer(kind, collapsed, fp32, side, path):
 
 def form_of_libqmd(model, collapsed, side, path):
     """What libqmd exports: symmetric, the integers of its engine."""
-    export(quantized_on_images(model, noise("s8", N_CALIBRATION, side), collapsed), path)
+    quantized_on_images(model, noise("s8", N_CALIBRATION, side), collapsed).export_onnx(path)
     exported = for_inference(onnx.load(path))
     scale, zero = bind_bytes(exported)
     onnx.save(exported, path)
@@ -215,7 +202,7 @@ def make_forms(model, side, folder):
     for collapsed in (False, True):
         name = f"{side}-collapsed" if collapsed else f"{side}"
         fp32 = folder / f"{name}-fp32.onnx"
-        export(model, fp32)
+        model.export_onnx(fp32)
         graph = for_inference(onnx.load(fp32))
         onnx.save(collapse(graph) if collapsed else graph, fp32)
         forms.append(Form("FP32", "s8", collapsed, fp32))
