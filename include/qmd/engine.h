@@ -116,6 +116,16 @@ QMD_API qmd_status qmd_engine_layer_info(const qmd_engine *engine, size_t index,
 /** What the compiler's passes did, one line each; borrowed until the engine is freed. @since 0.1 */
 QMD_API const char *qmd_engine_passes(const qmd_engine *engine);
 
+/**
+ * The host's own way to run tasks 0 .. n_tasks-1 of a job in parallel. It calls task(job, index, worker) once for each
+ * index, in any order, on any threads, and returns when all are done.
+ *
+ * `worker` numbers the thread that runs a task: below the context's n_threads, and not the same for two tasks at a
+ * time.
+ */
+typedef void (*qmd_parallel_fn)(void *user, void (*task)(void *job, size_t index, size_t worker), void *job,
+								size_t n_tasks);
+
 /** How a context is made. Initialize with qmd_context_options_init(). */
 typedef struct qmd_context_options {
 	uint32_t struct_size;
@@ -124,6 +134,10 @@ typedef struct qmd_context_options {
 	uint32_t max_batch; /**< images computed at a time; any number may be run. Default 32 */
 	const char *device; /**< "cpu" (default, also NULL); "cuda" is QMD_ERROR_UNSUPPORTED in this build */
 	void *stream;       /**< CUDA stream; NULL on the CPU */
+	/** Runs the work on the host's threads, at most n_threads at a time; the context then has no pool. NULL (default):
+	 * a pool of its own. Called by the thread that runs the context. */
+	qmd_parallel_fn parallel;
+	void *parallel_user; /**< handed to `parallel` */
 } qmd_context_options;
 
 /** Fill in defaults. @since 0.1 */

@@ -31,7 +31,9 @@ typedef struct renderer {
 struct qmd_context {
 	qmd_engine *engine; /* held */
 	size_t max_batch, n_threads;
-	qmdi_pool *pool;           /* NULL for one thread */
+	qmdi_pool *pool;          /* NULL for one thread, and where the host has its own */
+	qmd_parallel_fn parallel; /* or NULL */
+	void *parallel_user;
 	unsigned char *arena;      /* aligned */
 	qmdi_view *views;          /* n_steps + 1, one a tensor */
 	qmdi_kernel_call *calls;   /* n_steps */
@@ -118,7 +120,7 @@ static qmd_status make_renderers(qmd_context *context) {
 }
 
 static qmd_status make(qmd_context *context) {
-	if (context->n_threads > 1)
+	if (context->n_threads > 1 && !context->parallel)
 		QMDI_TRY(qmdi_pool_create(context->n_threads, &context->pool));
 	QMDI_TRY(make_arena(context));
 	QMDI_TRY(make_calls(context));
@@ -138,6 +140,8 @@ qmd_status qmd_context_create(const qmd_engine *engine, const qmd_context_option
 		return QMD_ERROR_MEMORY;
 	created->engine = qmdi_engine_retain(engine);
 	created->max_batch = used.max_batch;
+	created->parallel = used.parallel;
+	created->parallel_user = used.parallel_user;
 	created->n_threads = used.n_threads > 0 ? used.n_threads : qmdi_n_processors();
 	const qmd_status status = make(created);
 	if (status != QMD_OK) {
@@ -159,6 +163,31 @@ void qmd_context_free(qmd_context *context) {
 	qmdi_release(context->renderers);
 	qmd_engine_free(context->engine);
 	qmdi_release(context);
+}
+
+/* ---- Running tasks ---- */
+
+/* A task on a thread of the host, which may have another floating-point environment. */
+typedef struct host_job {
+	qmdi_task_fn task;
+	void *job;
+} host_job;
+
+static void host_task(void *argument, size_t index, size_t worker) {
+	const host_job *host = argument;
+	qmdi_float_environment saved;
+	qmdi_float_enter(&saved);
+	host->task(host->job, index, worker);
+	qmdi_float_leave(&saved);
+}
+
+static void run_tasks(qmd_context *context, qmdi_task_fn task, void *job, size_t n_tasks) {
+	if (!context->parallel) {
+		qmdi_pool_run(context->pool, task, job, n_tasks);
+		return;
+	}
+	host_job host = {task, job};
+	context->parallel(context->parallel_user, host_task, &host, n_tasks);
 }
 
 /* ---- Filling the image tensor ---- */
@@ -195,7 +224,7 @@ static void render_task(void *argument, size_t task, size_t worker) {
 static qmd_status render(qmd_context *context, fill_job *job, size_t n) {
 	for (size_t i = 0; i < context->n_threads; i++)
 		context->renderers[i].status = QMD_OK;
-	qmdi_pool_run(context->pool, render_task, job, n);
+	run_tasks(context, render_task, job, n);
 	const renderer *failed = NULL;
 	for (size_t i = 0; i < context->n_threads; i++) {
 		const renderer *other = &context->renderers[i];
@@ -252,13 +281,13 @@ static void run_step(qmd_context *context, size_t index, size_t n_images) {
 	qmdi_kernel_call *call = &context->calls[index];
 	call->n_images = n_images;
 	const size_t n_tasks = step->kernel->n_tasks(&step->shape, n_images);
-	if (!context->pool) {
+	if (context->n_threads == 1) {
 		step->kernel->run(call, 0, n_tasks);
 		return;
 	}
 	const size_t n_shares = context->n_threads * SHARES_PER_THREAD;
 	step_job job = {step->kernel, call, n_tasks, n_tasks < n_shares ? n_tasks : n_shares};
-	qmdi_pool_run(context->pool, step_task, &job, job.n_shares);
+	run_tasks(context, step_task, &job, job.n_shares);
 }
 
 /* ---- Outputs ---- */
@@ -302,7 +331,7 @@ static qmd_status run_batch(qmd_context *context, fill_job *job, size_t n_images
 	if (job->source->frames)
 		QMDI_TRY(render(context, job, n_images));
 	else
-		qmdi_pool_run(context->pool, copy_task, job, n_images);
+		run_tasks(context, copy_task, job, n_images);
 	for (size_t i = 0; i < n_steps; i++)
 		run_step(context, i, n_images);
 	return QMD_OK;
@@ -366,11 +395,11 @@ static int compare_times(const void *a, const void *b) {
 /* times: [n_steps][repeats] */
 static void time_steps(qmd_context *context, fill_job *job, size_t n_images, size_t repeats, double *times) {
 	const size_t n_steps = context->engine->n_steps;
-	qmdi_pool_run(context->pool, copy_task, job, n_images);
+	run_tasks(context, copy_task, job, n_images);
 	for (size_t i = 0; i < n_steps; i++) /* warms up */
 		run_step(context, i, n_images);
 	for (size_t repeat = 0; repeat < repeats; repeat++) {
-		qmdi_pool_run(context->pool, copy_task, job, n_images); /* later steps may have written where the image was */
+		run_tasks(context, copy_task, job, n_images); /* later steps may have written where the image was */
 		for (size_t i = 0; i < n_steps; i++) {
 			const double start = seconds_now();
 			run_step(context, i, n_images);

@@ -110,7 +110,7 @@ class EngineLayer(ctypes.Structure):
 class ContextOptions(Options):
     _init_ = "qmd_context_options_init"
     _fields_ = [("struct_size", c_uint32), ("n_threads", c_uint32), ("max_batch", c_uint32), ("device", c_char_p),
-                ("stream", c_void_p)]
+                ("stream", c_void_p), ("parallel", c_void_p), ("parallel_user", c_void_p)]
 
 
 class Output(ctypes.Structure):
