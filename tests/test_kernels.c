@@ -266,11 +266,17 @@ static size_t check_rows(qmdt_kernel_case *test) {
 #define N_CASES 1500
 #endif
 
+/* QMD_TEST_CASES: how many random shapes. */
+static long n_cases(void) {
+	const char *text = getenv("QMD_TEST_CASES");
+	return text ? strtol(text, NULL, 10) : N_CASES;
+}
+
 START_TEST(every_row_equals_the_reference) {
 	const qmdi_op ops[] = {QMDI_OP_CONV2D, QMDI_OP_DENSE, QMDI_OP_MAXPOOL, QMDI_OP_AVGPOOL, QMDI_OP_ADD};
 	qmdt_random_seed(7);
 	size_t n_compared = 0;
-	for (int i = 0; i < N_CASES; ++i) {
+	for (long i = 0; i < n_cases(); ++i) {
 		/* Most are convolutions, the rest in turn. */
 		const qmdi_kernel_shape shape = qmdt_random_shape(ops[i % 3 == 2 ? 1 + i / 3 % 4 : 0]);
 		qmdt_kernel_case test;
