@@ -102,7 +102,7 @@ typedef struct qmd_engine_layer {
 	const char *op;     /**< "conv2d", "dense", "maxpool", "avgpool", "add", "softmax" */
 	const char *kernel; /**< the kernel that this machine runs: "conv_x8s8_avx512vnni", ... */
 	qmd_shape input, output;
-	uint64_t n_macs;       /**< of one image */
+	uint64_t n_macs;       /**< multiplications done for one image; what a fused pool would drop is not */
 	uint64_t weight_bytes; /**< packed */
 	float output_scale;    /**< real = scale * q; 0 where the output is float */
 } qmd_engine_layer;

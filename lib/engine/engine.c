@@ -104,13 +104,10 @@ static const char *op_name(int32_t op) {
 	return names[op - QMDI_OP_CONV2D];
 }
 
-/* Of the convolution before its fused pool, border windows that the pool drops included. */
+/* A fused pool drops an odd last row and column, which are then not computed. */
 static uint64_t n_macs(const qmdi_step *step) {
 	const qmdi_kernel_shape *shape = &step->shape;
-	if (qmdi_step_n_weights(step) == 0)
-		return 0;
-	const uint64_t rows = (shape->in_h + shape->pad_top + shape->pad_bottom - shape->kernel_h) / shape->stride_h + 1;
-	const uint64_t columns = (shape->in_w + shape->pad_left + shape->pad_right - shape->kernel_w) / shape->stride_w + 1;
+	const uint64_t rows = (uint64_t)shape->out_h * shape->pool, columns = (uint64_t)shape->out_w * shape->pool;
 	return rows * columns * qmdi_step_n_weights(step);
 }
 
