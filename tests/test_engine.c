@@ -179,6 +179,8 @@ START_TEST(layers_are_fused) {
 		ck_assert_mem_eq(&layer.input, &expected[i].input, sizeof layer.input);
 		ck_assert_mem_eq(&layer.output, &expected[i].output, sizeof layer.output);
 		ck_assert_uint_eq(layer.n_macs, expected[i].n_macs);
+		ck_assert_int_eq(layer.inputs[0], (int32_t)i - 1);
+		ck_assert_int_eq(layer.inputs[1], -2);
 		ck_assert_int_eq(layer.output_scale > 0, i < 4);
 		ck_assert_uint_ge(layer.weight_bytes, expected[i].n_weights);
 		n_macs += layer.n_macs;
@@ -193,6 +195,55 @@ START_TEST(layers_are_fused) {
 	layer.struct_size = 0;
 	qmdt_fails(qmd_engine_layer_info(engine, 0, &layer), QMD_ERROR_ARGUMENT, "struct_size");
 	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
+/* A fork: a dense layer, which reads an image with a halo and so becomes a convolution, and a convolution read the
+ * relu; the logits of both branches are added. */
+START_TEST(layers_tell_what_they_read) {
+	qmd_model *model = qmdt_network(4);
+	qmd_engine *engine = compile(model, 1);
+	static const struct {
+		const char *op;
+		int32_t inputs[2];
+	} expected[] = {
+		{"conv2d", {-1, -2}}, {"conv2d", {0, -2}}, {"conv2d", {0, -2}},
+		{"dense", {2, -2}},   {"add", {1, 3}},     {"softmax", {4, -2}},
+	};
+	ck_assert_uint_eq(qmd_engine_n_layers(engine), 6);
+	for (size_t i = 0; i < 6; i++) {
+		qmd_engine_layer layer = {.struct_size = sizeof layer};
+		qmdt_ok(qmd_engine_layer_info(engine, i, &layer));
+		ck_assert_str_eq(layer.op, expected[i].op);
+		ck_assert_int_eq(layer.inputs[0], expected[i].inputs[0]);
+		ck_assert_int_eq(layer.inputs[1], expected[i].inputs[1]);
+	}
+	qmd_engine_free(engine);
+	qmd_model_free(model);
+}
+END_TEST
+
+static void expect_why(const qmd_model *model, size_t index, const char *why) {
+	qmd_engine *engine = compile(model, 1);
+	qmd_engine_layer layer = {.struct_size = sizeof layer};
+	qmdt_ok(qmd_engine_layer_info(engine, index, &layer));
+	ck_assert_ptr_nonnull(strstr(layer.why, why));
+	qmd_engine_free(engine);
+}
+
+/* Of the five convolutions of the table only the reference may run, then whatever the machine can. */
+START_TEST(layers_tell_why_their_kernel_was_chosen) {
+	qmd_model *model = qmdt_network(0);
+	char machine[64];
+	expect_why(model, 5, "the only one");
+	snprintf(machine, sizeof machine, "(%s, this machine)", qmdi_isa_name(qmdi_machine_isa()));
+	expect_why(model, 1, machine);
+	if (qmdi_machine_isa() > QMDI_ISA_REF) {
+		setenv("QMD_MAX_ISA", "ref", 1);
+		expect_why(model, 1, "best of 1 that fit and run here (ref, by QMD_MAX_ISA); 4 better do not");
+		unsetenv("QMD_MAX_ISA");
+	}
 	qmd_model_free(model);
 }
 END_TEST
@@ -709,6 +760,8 @@ int main(void) {
 
 	TCase *plan = tcase_create("plan");
 	tcase_add_test(plan, layers_are_fused);
+	tcase_add_test(plan, layers_tell_what_they_read);
+	tcase_add_test(plan, layers_tell_why_their_kernel_was_chosen);
 	tcase_add_test(plan, fusion_can_be_switched_off);
 	tcase_add_test(plan, tensors_share_memory);
 	tcase_add_test(plan, sums_that_could_overflow_are_refused);

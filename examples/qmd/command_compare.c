@@ -147,7 +147,7 @@ static int write_page(const engine_profile *profiles, const char *path) {
 	}
 	table t;
 	fill_table(profiles, &t);
-	const int code = engine_html_write(path, title, subtitle, &times, &t,
+	const int code = engine_html_write(path, title, subtitle, profiles, 2, &times, &t,
 									   "Median ms of a batch, aligned by the layers of the networks");
 	step_times_release(&times);
 	return code;

@@ -60,6 +60,19 @@ static void fill_table(const engine_profile *profile, double peak, table *t) {
 	put_work(t, profile->network_seconds, n_macs, n_bytes, peak * profile->threads);
 }
 
+static void print_reasons(const engine_profile *profile) {
+	static const char *const headings[] = {"step", "<kernel", "<why this one", NULL};
+	table t;
+	table_start(&t, headings);
+	for (size_t i = 0; i < profile->n_steps; i++) {
+		table_cell(&t, "%zu", i + 1);
+		table_cell(&t, "%s", profile->steps[i].layer.kernel);
+		table_cell(&t, "%s", profile->steps[i].layer.why);
+	}
+	printf("\n");
+	table_print(&t, stdout);
+}
+
 static void print_profile(const engine_profile *profile, qmd_peak_kind kind, double peak) {
 	table t;
 	fill_table(profile, peak, &t);
@@ -69,6 +82,7 @@ static void print_profile(const engine_profile *profile, qmd_peak_kind kind, dou
 		printf("peak of one core: %.1f GMAC/s, %s\n", peak * 1e-9, qmd_peak_name(kind));
 	printf("\n");
 	table_print(&t, stdout);
+	print_reasons(profile);
 }
 
 static int write_page(const engine_profile *profile, qmd_peak_kind kind, double peak, const char *path) {
@@ -84,7 +98,7 @@ static int write_page(const engine_profile *profile, qmd_peak_kind kind, double 
 		times.ms[0][i] = 1e3 * profile->steps[i].seconds;
 	table t;
 	fill_table(profile, peak, &t);
-	const int code = engine_html_write(path, profile->path, subtitle, &times, &t,
+	const int code = engine_html_write(path, profile->path, subtitle, profile, 1, &times, &t,
 									   "Median ms of a batch; bytes are those of weights, inputs and outputs");
 	step_times_release(&times);
 	return code;

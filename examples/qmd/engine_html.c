@@ -3,6 +3,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "graph.h"
 #include "page.h"
 #include "plot.h"
 
@@ -55,8 +56,8 @@ static void draw(page *target, const step_times *times) {
 	plot_end(&p);
 }
 
-int engine_html_write(const char *path, const char *title, const char *subtitle, const step_times *times, table *t,
-					  const char *caption) {
+int engine_html_write(const char *path, const char *title, const char *subtitle, const engine_profile *profiles,
+					  size_t n_profiles, const step_times *times, table *t, const char *caption) {
 	page p;
 	const int code = page_begin(&p, title, subtitle);
 	if (code != PROGRAM_OK) {
@@ -70,5 +71,10 @@ int engine_html_write(const char *path, const char *title, const char *subtitle,
 	page_plots_end(&p);
 	page_section(&p, "Step by step");
 	page_table(&p, t, caption);
+	page_section(&p, "The graph");
+	page_paragraph(&p, "A box is a step of the plan, the darker the longer it takes; an arrow is what it reads.");
+	page_plots_begin(&p, 1);
+	graph_draw(p.out, profiles, n_profiles);
+	page_plots_end(&p);
 	return page_write(&p, path);
 }

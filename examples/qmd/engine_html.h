@@ -1,7 +1,8 @@
-/* Times of engines as a page to read: bars, and the table that the terminal shows. */
+/* Times of engines as a page to read: bars, the graph of the plan, and the table that the terminal shows. */
 #ifndef QMD_ENGINE_HTML_H
 #define QMD_ENGINE_HTML_H
 
+#include "profile.h"
 #include "program.h"
 #include "table.h"
 
@@ -17,7 +18,7 @@ int step_times_create(step_times *times, size_t n_engines, size_t n);
 void step_times_release(step_times *times);
 
 /* Write the page; the table is released. */
-int engine_html_write(const char *path, const char *title, const char *subtitle, const step_times *times, table *t,
-					  const char *caption);
+int engine_html_write(const char *path, const char *title, const char *subtitle, const engine_profile *profiles,
+					  size_t n_profiles, const step_times *times, table *t, const char *caption);
 
 #endif

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "files.h"
+#include "graph.h"
 #include "plot.h"
 
 static const char style[] =
@@ -111,8 +112,8 @@ int page_begin(page *p, const char *title, const char *subtitle) {
 					"<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; style-src "
 					"'unsafe-inline'; img-src data:\">\n");
 	put_element(p, "title", "", title);
-	fprintf(p->out, "<style>%s%s@media screen and (prefers-color-scheme:dark){%s}</style>\n</head>\n<body>\n<main>\n",
-			style, plot_style, plot_dark_style);
+	fprintf(p->out, "<style>%s%s%s@media screen and (prefers-color-scheme:dark){%s}</style>\n</head>\n<body>\n<main>\n",
+			style, plot_style, graph_style, plot_dark_style);
 	put_element(p, "h1", "", title);
 	put_element(p, "p", " class=\"soft\"", subtitle);
 	return PROGRAM_OK;

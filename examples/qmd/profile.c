@@ -156,14 +156,21 @@ const char *profile_shape_text(qmd_shape shape, char *text, size_t size) {
 	return text;
 }
 
+/* The steps it reads, -1 for the image. */
+static json_t *inputs_json(const qmd_engine_layer *layer) {
+	return layer->inputs[1] < -1 ? json_pack("[i]", (int)layer->inputs[0])
+								 : json_pack("[i,i]", (int)layer->inputs[0], (int)layer->inputs[1]);
+}
+
 static json_t *step_json(const engine_profile *profile, const step_profile *step, double peak) {
 	const qmd_engine_layer *layer = &step->layer;
 	const double rate = step->n_macs / step->seconds;
 	const int has_macs = step->n_macs > 0;
-	return json_pack("{s:s, s:s, s:s, s:[i,i,i], s:[i,i,i], s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "layers", layer->name,
-					 "op", layer->op, "kernel", layer->kernel, "input", (int)layer->input.h, (int)layer->input.w,
-					 (int)layer->input.c, "output", (int)layer->output.h, (int)layer->output.w, (int)layer->output.c,
-					 "ms", report_number(1e3 * step->seconds), "share",
+	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:[i,i,i], s:[i,i,i], s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "layers",
+					 layer->name, "op", layer->op, "kernel", layer->kernel, "why", layer->why, "inputs",
+					 inputs_json(layer), "input", (int)layer->input.h, (int)layer->input.w, (int)layer->input.c,
+					 "output", (int)layer->output.h, (int)layer->output.w, (int)layer->output.c, "ms",
+					 report_number(1e3 * step->seconds), "share",
 					 report_number(step->seconds / profile->network_seconds), "n_macs", (json_int_t)step->n_macs,
 					 "n_bytes", (json_int_t)step->n_bytes, "weight_bytes", (json_int_t)layer->weight_bytes,
 					 "gmacs_per_second", report_number(has_macs ? 1e-9 * rate : NAN), "share_of_peak",

@@ -105,6 +105,8 @@ typedef struct qmd_engine_layer {
 	uint64_t n_macs;       /**< multiplications done for one image; what a fused pool would drop is not */
 	uint64_t weight_bytes; /**< packed */
 	float output_scale;    /**< real = scale * q; 0 where the output is float */
+	int32_t inputs[2];     /**< the steps whose outputs it reads; -1: the image, -2: no such input */
+	const char *why;       /**< how the kernel was chosen, for people to read */
 } qmd_engine_layer;
 
 /** Number of steps of the plan. @since 0.1 */

@@ -128,6 +128,9 @@ qmd_status qmd_engine_layer_info(const qmd_engine *engine, size_t index, qmd_eng
 		.n_macs = n_macs(step),
 		.weight_bytes = step->packed_size,
 		.output_scale = output->scale,
+		/* Tensor 0 is the image, step i writes tensor i + 1. */
+		.inputs = {(int32_t)step->inputs[0] - 1, step->op == QMDI_OP_ADD ? (int32_t)step->inputs[1] - 1 : -2},
+		.why = step->why,
 	};
 	return qmdi_struct_give(layer, &ours, sizeof ours, sizeof ours, "qmd_engine_layer");
 }

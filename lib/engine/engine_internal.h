@@ -24,6 +24,7 @@
 #define QMDI_STEP_NAME_SIZE 1024
 #define QMDI_OUTPUT_NAME_SIZE 32
 #define QMDI_CLASS_NAME_SIZE 256
+#define QMDI_WHY_SIZE 128
 
 typedef struct qmdi_tensor {
 	uint32_t h, w, c;
@@ -56,6 +57,7 @@ typedef struct qmdi_step {
 
 	/* This machine's. */
 	const qmdi_kernel *kernel; /* NULL for softmax */
+	char why[QMDI_WHY_SIZE];   /* how it was chosen */
 	void *packed;              /* shared by all contexts; NULL where the kernel needs none */
 	size_t packed_size;
 } qmdi_step;

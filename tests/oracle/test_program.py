@@ -695,7 +695,7 @@ def test_outputs_that_cannot_be_written(study, tmp_path):
 # ---- Timing ----
 
 
-def test_profile_times_the_plan(study):
+def test_profile_times_the_plan(study, monkeypatch):
     folder, _ = study
     engine = folder / "fold-1.qme"
     plan = succeed_json("inspect", engine)["plan"]
@@ -711,7 +711,11 @@ def test_profile_times_the_plan(study):
     first = profile["steps"][0]
     assert first["n_bytes"] == first["weight_bytes"] + 2 * (15 * 15 * 3 + 6 * 6 * 32)
     text = succeed("profile", engine, "--repeats", 2)
-    assert all(step["layers"] in text for step in profile["steps"])
+    assert all(step["layers"] in text and step["why"] in text for step in profile["steps"])
+    assert [step["inputs"] for step in profile["steps"]] == [[i - 1] for i in range(len(plan))]  # a chain
+    monkeypatch.setenv("QMD_MAX_ISA", "ref")
+    limited = succeed_json("profile", engine, "--repeats", 2)
+    assert "(ref, " in limited["steps"][0]["why"] and limited["steps"][0]["kernel"].endswith("_ref")
 
 
 def test_compare_aligns_by_layers(study, tmp_path):

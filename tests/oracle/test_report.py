@@ -22,6 +22,7 @@ class Page(html.parser.HTMLParser):
     def __init__(self, text):
         super().__init__()
         self.open, self.elements, self.tables, self.text = [], [], [], ""
+        self.graph_names = []
         self.feed(text)
         self.close()
         assert self.open == []
@@ -31,6 +32,8 @@ class Page(html.parser.HTMLParser):
         self.elements.append((tag, dict(attributes)))
         if tag not in VOID:
             self.open.append(tag)
+        if tag == "text" and dict(attributes).get("class") == "name":
+            self.graph_names.append("")
         if tag == "table":
             self.tables.append([])
         elif tag == "tr":
@@ -47,6 +50,8 @@ class Page(html.parser.HTMLParser):
     def handle_data(self, data):
         if "style" not in self.open:
             self.text += data
+        if self.open[-2:] == ["text", "tspan"]:
+            self.graph_names[-1] += data
         if self.open and self.open[-1] in ("td", "th"):
             self.tables[-1][-1][-1] += data
 
@@ -68,10 +73,7 @@ def number(value, decimals=3):
     return "-" if value is None else f"{value:.{decimals}f}"
 
 
-def test_the_page_needs_nothing_else(study):
-    _, _, text = study
-    page = Page(text)
-    assert text.startswith("<!DOCTYPE html>")
+def check_it_loads_nothing(page, text):
     without_names = text.replace("http://www.w3.org/2000/svg", "")
     assert not re.search(r"https?:|//[a-z]|url\(|@import|<script|<link|<iframe|\son[a-z]+=", without_names)
     for tag, attributes in page.elements:
@@ -79,6 +81,13 @@ def test_the_page_needs_nothing_else(study):
         if "src" in attributes:
             assert tag == "img" and attributes["src"].startswith("data:image/png;base64,")
     assert "default-src 'none'" in page.of("meta", **{"http-equiv": "Content-Security-Policy"})[0]["content"]
+
+
+def test_the_page_needs_nothing_else(study):
+    _, _, text = study
+    page = Page(text)
+    assert text.startswith("<!DOCTYPE html>")
+    check_it_loads_nothing(page, text)
     assert "prefers-color-scheme:dark" in text and "@media print" in text
     assert page.of("meta", name="viewport")
 
@@ -270,19 +279,33 @@ def test_a_fold_that_kept_no_logits_is_left_out(study, tmp_path):
     assert sum("adk-" in title for title, _ in plots(text)) == 4
 
 
+def check_graph(page, profiles):
+    """A box for each step and image, an arrow for each input; every name once for each engine, in order."""
+    steps = [step for profile in profiles for step in profile["steps"]]
+    assert page.graph_names == [step["layers"] for step in steps]
+    assert len(page.of("rect", **{"class": "f0 box"})) == len(steps) + len(profiles)
+    n_inputs = sum(len(step["inputs"]) for step in steps)
+    assert len(page.of("path", **{"class": "edge"})) == len(page.of("path", **{"class": "head"})) == n_inputs
+
+
 def test_pages_of_engines(study, tmp_path):
     folder, _, _ = study
     a, b = folder / "fold-1.qme", tmp_path / f"{HOSTILE}.qme"
     shutil.copy(folder / "fold-2.qme", b)
     profile = succeed_json("profile", a, "--repeats", 3, "--html", tmp_path / "profile.html")
-    page = Page((tmp_path / "profile.html").read_text(encoding="utf-8"))
+    text = (tmp_path / "profile.html").read_text(encoding="utf-8")
+    page = Page(text)
+    check_it_loads_nothing(page, text)
     (steps,) = page.table("step")
     rows = [row for row in steps[1:] if row[0]]
     assert [row[3] for row in rows] == [f"{step['ms']:.4f}" for step in profile["steps"]]
-    assert len(page.of("rect")) == len(rows) + 1  # bars, and the legend's
-    succeed("compare", a, b, "--repeats", 3, "--html", tmp_path / "compare.html")
+    assert len(page.of("rect", **{"class": "f0"})) == len(rows) + 1  # bars, and the legend's
+    check_graph(page, [profile])
+    comparison = succeed_json("compare", a, b, "--repeats", 3, "--html", tmp_path / "compare.html")
     text = (tmp_path / "compare.html").read_text(encoding="utf-8")
     page = Page(text)
     assert "<img" not in text and HOSTILE in page.text
-    assert len(page.of("rect")) == 2 * len(rows) + 2
+    bars = page.of("rect", **{"class": "f0"}) + page.of("rect", **{"class": "f1"})
+    assert len(bars) == 2 * len(rows) + 2
+    check_graph(page, [comparison["a"], comparison["b"]])
     assert [row[0] for row in page.table("layers")[0][2:-1]] == [row[1] for row in rows]

@@ -104,7 +104,8 @@ class EngineOptions(Options):
 
 class EngineLayer(ctypes.Structure):
     _fields_ = [("struct_size", c_uint32), ("name", c_char_p), ("op", c_char_p), ("kernel", c_char_p), ("input", Shape),
-                ("output", Shape), ("n_macs", c_uint64), ("weight_bytes", c_uint64), ("output_scale", c_float)]
+                ("output", Shape), ("n_macs", c_uint64), ("weight_bytes", c_uint64), ("output_scale", c_float),
+                ("inputs", c_int32 * 2), ("why", c_char_p)]
 
 
 class ContextOptions(Options):

@@ -68,7 +68,8 @@ class Engine(_c.Handle):
             steps.append({"name": layer.name.decode(), "op": layer.op.decode(), "kernel": layer.kernel.decode(),
                           "input": (layer.input.h, layer.input.w, layer.input.c),
                           "output": (layer.output.h, layer.output.w, layer.output.c),
-                          "n_macs": layer.n_macs, "weight_bytes": layer.weight_bytes})
+                          "n_macs": layer.n_macs, "weight_bytes": layer.weight_bytes,
+                          "inputs": tuple(i for i in layer.inputs if i != -2), "why": layer.why.decode()})
         return steps
 
     def run(self, xyz, output="probabilities", unit="angstrom", box=None, indices=None, out=None):
