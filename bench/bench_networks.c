@@ -1,9 +1,11 @@
-/* The icnnmd network as a whole: the INT8 engine beside FP32 by oneDNN, and what a time-step costs. */
+/* The icnnmd network as a whole: the INT8 engine beside FP32 and INT8 by oneDNN, and what a time-step costs. */
 #include "bench.h"
 
 #include <math.h>
 #include <sched.h>
 #include <stdlib.h>
+
+#include "onednn_int8.h"
 
 #define N_CALIBRATION 4 /* images */
 #define N_COLD 30
@@ -180,36 +182,66 @@ static void pin(uint32_t n_threads) {
 	sched_setaffinity(0, sizeof set, &set);
 }
 
+/* What the network is timed as: the engine, and oneDNN. */
+enum { ENGINE, FP32, INT8, INT8_COLLAPSED, N_FORMS };
+
 static void put_row(bench *b, const network *net, const char *caches, uint32_t batch, uint32_t n_threads,
 					const bench_sample *samples) {
-	const double rate = net->n_macs * batch / samples[0].median;
-	const double peak = b->peak * n_threads;
-	printf("%4u %6u %8u  %-5s %10.4f %7.1f%% %10.1f %8.1f%% %10.4f %7.1f%% %7.2f\n", net->side, batch, n_threads,
-		   caches, 1e3 * samples[0].median / batch, 100 * bench_spread(&samples[0]), rate * 1e-9,
-		   peak > 0 ? 100 * rate / peak : 0, 1e3 * samples[1].median / batch, 100 * bench_spread(&samples[1]),
-		   samples[1].median / samples[0].median);
+	const double rate = net->n_macs * batch / samples[ENGINE].median;
+	const double share = b->peak > 0 ? rate / (b->peak * n_threads) : 0;
+	double ms[N_FORMS], spreads[N_FORMS];
+	for (int i = 0; i < N_FORMS; i++) {
+		ms[i] = 1e3 * samples[i].median / batch;
+		spreads[i] = bench_spread(&samples[i]);
+	}
+	printf("%4u %6u %8u  %-5s %10.4f %7.1f%% %10.1f %8.1f%%", net->side, batch, n_threads, caches, ms[ENGINE],
+		   100 * spreads[ENGINE], rate * 1e-9, 100 * share);
+	for (int i = FP32; i < N_FORMS; i++)
+		printf(" %9.4f %6.1f%% %5.2f", ms[i], 100 * spreads[i], ms[i] / ms[ENGINE]);
+	putchar('\n');
 	fflush(stdout);
 	bench_row(b,
 			  "\"part\": \"network\", \"side\": %u, \"batch\": %u, \"threads\": %u, \"caches\": \"%s\", "
 			  "\"engine_ms\": %.6g, \"engine_spread\": %.3g, \"engine_least_ms\": %.6g, \"gmacs\": %.5g, "
-			  "\"share_of_peak\": %.4g, \"onednn_fp32_ms\": %.6g, \"onednn_fp32_spread\": %.3g",
-			  net->side, batch, n_threads, caches, 1e3 * samples[0].median / batch, bench_spread(&samples[0]),
-			  1e3 * samples[0].least / batch, rate * 1e-9, peak > 0 ? rate / peak : 0, 1e3 * samples[1].median / batch,
-			  bench_spread(&samples[1]));
+			  "\"share_of_peak\": %.4g, \"onednn_fp32_ms\": %.6g, \"onednn_fp32_spread\": %.3g, "
+			  "\"onednn_int8_ms\": %.6g, \"onednn_int8_spread\": %.3g, "
+			  "\"onednn_int8_collapsed_ms\": %.6g, \"onednn_int8_collapsed_spread\": %.3g",
+			  net->side, batch, n_threads, caches, ms[ENGINE], spreads[ENGINE], 1e3 * samples[ENGINE].least / batch,
+			  rate * 1e-9, share, ms[FP32], spreads[FP32], ms[INT8], spreads[INT8], ms[INT8_COLLAPSED],
+			  spreads[INT8_COLLAPSED]);
 }
 
 static void bench_network(bench *b, const network *net, uint32_t batch, uint32_t n_threads) {
-	bench_sample samples[2];
+	bench_sample samples[N_FORMS];
 	pin(n_threads);
 	job j = make_job(net, batch, n_threads);
-	const bench_subject subjects[2] = {{run_engine, &j}, {run_onednn, &j}};
-	bench_measure(subjects, 2, b->seconds, n_threads, samples);
+	onednn_int8 *original = onednn_int8_create(net->side, batch, n_threads, 0, net->images);
+	onednn_int8 *collapsed = onednn_int8_create(net->side, batch, n_threads, 1, net->images);
+	const bench_subject subjects[N_FORMS] = {[ENGINE] = {run_engine, &j},
+											 [FP32] = {run_onednn, &j},
+											 [INT8] = {onednn_int8_run, original},
+											 [INT8_COLLAPSED] = {onednn_int8_run, collapsed}};
+	bench_measure(subjects, N_FORMS, b->seconds, n_threads, samples);
 	put_row(b, net, "warm", batch, n_threads, samples);
 	if (batch == 1) {
-		bench_measure_cold(subjects, 2, N_COLD, n_threads, samples);
+		bench_measure_cold(subjects, N_FORMS, N_COLD, n_threads, samples);
 		put_row(b, net, "cold", batch, n_threads, samples);
 	}
+	onednn_int8_free(collapsed);
+	onednn_int8_free(original);
 	free_job(&j);
+}
+
+/* That oneDNN in INT8 computes what it should: it is timed on noise, which would hide that it does not. */
+static void check_onednn(const network *net) {
+	size_t n;
+	int largest;
+	onednn_int8 *original = onednn_int8_create(net->side, 1, 1, 0, net->images);
+	onednn_int8_run(original);
+	const size_t n_mismatches = onednn_int8_mismatches(original, &n, &largest);
+	printf("\noneDNN INT8, first convolution: %zu of %zu integers differ from plain C, by %d at most\n", n_mismatches,
+		   n, largest);
+	onednn_int8_free(original);
 }
 
 static void bench_step(bench *b, const network *net) {
@@ -234,8 +266,13 @@ void bench_networks(bench *b) {
 	network nets[N_OF(sides)];
 	for (size_t s = 0; s < N_OF(sides); s++)
 		nets[s] = make_network(sides[s]);
-	printf("\n%4s %6s %8s  %-5s %10s %8s %10s %9s %10s %8s %7s\n", "side", "batch", "threads", "cache", "INT8 ms",
-		   "spread", "GMAC/s", "of peak", "FP32 ms", "spread", "ratio");
+	check_onednn(&nets[0]);
+	printf("\n%56s oneDNN FP32, INT8, and INT8 of the collapsed network, ratio to the engine\n", "");
+	printf("%4s %6s %8s  %-5s %10s %8s %10s %9s", "side", "batch", "threads", "cache", "engine ms", "spread", "GMAC/s",
+		   "of peak");
+	for (int i = FP32; i < N_FORMS; i++)
+		printf(" %9s %7s %5s", "ms", "spread", "ratio");
+	putchar('\n');
 	for (size_t s = 0; s < N_OF(sides); s++)
 		for (size_t i = 0; i < N_OF(batches); i++)
 			for (uint32_t n_threads = 1; n_threads <= b->n_threads; n_threads++)

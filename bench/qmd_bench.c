@@ -4,9 +4,9 @@
  *     qmd_bench [--only kernels|networks] [--kernel PART] [--seconds S] [--threads N] [--json FILE]
  *
  * kernels: every row of the kernel table over the layers of the icnnmd network. networks: the whole network over sizes,
- * batches and threads (1 to N, default 2), beside oneDNN in FP32 in the same process, and what a time-step costs from
- * raw coordinates. Each row takes about S seconds (default 1). Times are medians, of one thread in processor time, of
- * more by wall clock; the spread is half the distance of the quartiles.
+ * batches and threads (1 to N, default 2), beside oneDNN in FP32 and INT8 in the same process, and what a time-step
+ * costs from raw coordinates. Each row takes about S seconds (default 1). Times are medians, of one thread in processor
+ * time, of more by wall clock; the spread is half the distance of the quartiles.
  */
 #include "bench.h"
 
