@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # libqmd beside its peers on this machine: installs what is missing, makes an environment of its own for Python, builds,
-# runs qmd_bench and peers.py, and writes tables, JSON and a plot. Takes about ten minutes, and the machine should have
-# nothing else to do.
+# runs qmd_bench and peers.py, and writes tables, JSON and a plot. Takes a while, and the machine should have nothing else
+# to do.
 #
 #     bench/run.sh [FOLDER] [option of peers.py...]      FOLDER: default build-release/bench-results
 set -euo pipefail
