@@ -3,6 +3,7 @@
 
 #include "dcd_fixture.h"
 #include "engine_fixture.h"
+#include "fuzz_training.h"
 #include "model_fixture.h"
 #include "netcdf_fixture.h"
 #include "support.h"
@@ -66,6 +67,18 @@ static void write_engines(const char *corpus) {
 	qmd_model_free(model);
 }
 
+static void write_checkpoints(const char *corpus) {
+	static const char *const names[] = {"checkpoint/adam.qmc", "checkpoint/rmsprop.qmc"};
+	static const qmd_optimizer kinds[] = {QMD_OPTIMIZER_ADAM, QMD_OPTIMIZER_RMSPROP};
+	for (size_t i = 0; i < 2; i++) {
+		fuzz_training training = fuzz_training_create(kinds[i]);
+		training.state = (qmdi_train_state){.epoch = 1, .step = 1, .best_loss = 0.5, .n_worse = 0};
+		fuzz_training_step(&training);
+		qmdt_ok(fuzz_training_save(&training, name_in(corpus, names[i])));
+		fuzz_training_free(&training);
+	}
+}
+
 static const char *corpus_folder;
 
 /* The fixtures fail as tests do, and only within one. */
@@ -74,6 +87,7 @@ START_TEST(writes_seeds) {
 	write_dcd(corpus_folder);
 	write_models(corpus_folder);
 	write_engines(corpus_folder);
+	write_checkpoints(corpus_folder);
 }
 END_TEST
 
