@@ -32,5 +32,6 @@ done
 
 nm -D --defined-only "$library" | awk '$2 ~ /[TDB]/ {print $3}' | sed 's/@.*//' | sort >"$work/symbols"
 diff -u "$source/tests/symbols.txt" "$work/symbols"
+test -s "$prefix/share/man/man1/qmd.1"
 readelf -d "$library" | grep -q 'SONAME.*libqmd\.so\.0'
 echo "package: installed, linked and exported as expected"

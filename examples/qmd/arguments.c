@@ -9,14 +9,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-typedef struct option_row {
-	option_code code;
-	char letter; /* 0: none */
-	const char *name;
-	const char *value; /* placeholder, or NULL for a switch */
-	const char *help;
-} option_row;
-
 static const option_row option_rows[] = {
 	{OPTION_STATE, 0, "state", "NAME=PDB,NC[,NC...]",
 	 "a state: its topology and its trajectories, one a replica; once for each state"},
@@ -39,11 +31,11 @@ static const option_row option_rows[] = {
 	 "stop once an epoch's training loss is below (default: 0.05; 0: never)"},
 	{OPTION_LEARNING_RATE, 0, "learning-rate", "X", "of FP32 training, by Adam (default: 0.0003)"},
 	{OPTION_BATCH_SIZE, 0, "batch-size", "N", "frames in a mini-batch (default: 16)"},
-	{OPTION_QAT_EPOCHS, 0, "qat-epochs", "N", "epochs of fine-tuning with fake-quant; 0: calibration alone"},
-	{OPTION_QAT_LEARNING_RATE, 0, "qat-learning-rate", "X", "of fine-tuning, by Adam"},
+	{OPTION_QAT_EPOCHS, 0, "qat-epochs", "N", "epochs of fine-tuning with fake-quant (default: 5; 0: calibration alone)"},
+	{OPTION_QAT_LEARNING_RATE, 0, "qat-learning-rate", "X", "of fine-tuning, by Adam (default: 0.00001)"},
 	{OPTION_WEIGHT_BITS, 0, "weight-bits", "N", "2 to 8 (default: 8; an engine needs 8)"},
 	{OPTION_ACTIVATION_BITS, 0, "activation-bits", "N", "2 to 8 (default: 8; an engine needs 8)"},
-	{OPTION_OBSERVER, 0, "observer", "KIND", "how activations' ranges are found: ema or percentile"},
+	{OPTION_OBSERVER, 0, "observer", "KIND", "how activations' ranges are found: ema (default) or percentile"},
 	{OPTION_NO_COLLAPSE, 0, "no-collapse", NULL, "keep convolutions with nothing between them apart"},
 	{OPTION_CHECKPOINT, 0, "checkpoint", "FILE", "save progress here, and go on from it if it is there"},
 	{OPTION_SAVE_MODEL, 0, "save-model", "FILE", "save the quantized model too"},
@@ -73,7 +65,11 @@ static const option_row option_rows[] = {
 
 #define N_OPTION_ROWS (sizeof option_rows / sizeof *option_rows)
 
-static const option_row *find_row(option_code code) {
+const option_row *arguments_option_at(size_t index) {
+	return index < N_OPTION_ROWS ? &option_rows[index] : NULL;
+}
+
+const option_row *arguments_option(option_code code) {
 	for (size_t i = 0; i < N_OPTION_ROWS; i++)
 		if (option_rows[i].code == code)
 			return &option_rows[i];
@@ -421,7 +417,7 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 static void make_getopt_tables(const program_command *command, struct option *longs, char *shorts) {
 	*shorts++ = ':'; /* a missing value is told apart from an unknown option */
 	for (const option_code *code = command->options; *code != OPTION_END; code++) {
-		const option_row *row = find_row(*code);
+		const option_row *row = arguments_option(*code);
 		*longs++ = (struct option){row->name, row->value ? required_argument : no_argument, NULL, (int)row->code};
 		if (!row->letter)
 			continue;
@@ -480,7 +476,7 @@ void arguments_print_help(const program_command *command) {
 	printf("Usage: qmd %s [option...] %s\n\n%s.\n%s\nOptions:\n", command->name, command->operands, command->summary,
 		   command->details);
 	for (const option_code *code = command->options; *code != OPTION_END; code++) {
-		const option_row *row = find_row(*code);
+		const option_row *row = arguments_option(*code);
 		char left[64];
 		snprintf(left, sizeof left, "%c%c%s--%s%s%s", row->letter ? '-' : ' ', row->letter ? row->letter : ' ',
 				 row->letter ? ", " : "  ", row->name, row->value ? " " : "", row->value ? row->value : "");

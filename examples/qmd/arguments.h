@@ -119,6 +119,19 @@ void arguments_release(program_arguments *arguments);
 /* Print a command's --help to stdout. */
 void arguments_print_help(const program_command *command);
 
+/* An option as the table has it: what --help and the manual page say of it. */
+typedef struct option_row {
+	option_code code;
+	char letter; /* 0: none */
+	const char *name;
+	const char *value; /* placeholder, or NULL for a switch */
+	const char *help;
+} option_row;
+
+/* The option of a code; the options in the table's order, NULL after the last. */
+const option_row *arguments_option(option_code code);
+const option_row *arguments_option_at(size_t index);
+
 /* "replica", "block", "icnnmd"; "displacement", "icnnmd"; "ema", "percentile". */
 const char *split_name(split_kind split);
 const char *pixels_name(int32_t kind);

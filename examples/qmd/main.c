@@ -3,6 +3,7 @@
 #include <string.h>
 
 #include "commands.h"
+#include "manual.h"
 
 #define WARNING_SIZE 512
 
@@ -16,7 +17,8 @@ static void print_help(void) {
 		"integers.\n\nCommands:\n");
 	for (size_t i = 0; commands[i]; i++)
 		printf("  %-10s %s\n", commands[i]->name, commands[i]->summary);
-	printf("\n'qmd COMMAND --help' lists a command's options, 'qmd --version' the version.\n");
+	printf("\n'qmd COMMAND --help' lists a command's options, 'qmd --version' the version; 'qmd --man' is the manual "
+		   "page.\n");
 }
 
 /* Warnings, each once: folds repeat them. */
@@ -53,6 +55,10 @@ int main(int argc, char **argv) {
 	}
 	if (strcmp(argv[1], "--version") == 0) {
 		printf("qmd %s\n", qmd_version());
+		return PROGRAM_OK;
+	}
+	if (strcmp(argv[1], "--man") == 0) {
+		manual_print(commands);
 		return PROGRAM_OK;
 	}
 	for (size_t i = 0; commands[i]; i++)
