@@ -12,7 +12,7 @@ double qmd_peak_thread_seconds(void) {
 }
 
 const char *qmd_peak_name(qmd_peak_kind kind) {
-	static const char *const names[] = {"AVX2 (vpmaddubsw)", "VNNI on 256 bits (vpdpbusd)",
+	static const char *const names[] = {"AVX2 (vpmaddubsw)", "AVX512-BW (vpmaddubsw)", "VNNI on 256 bits (vpdpbusd)",
 										"VNNI on 512 bits (vpdpbusd)"};
 	return kind < QMD_PEAK_N_KINDS ? names[kind] : "?";
 }
@@ -36,6 +36,10 @@ const char *qmd_peak_name(qmd_peak_kind kind) {
 #define AVX2(sum)                                                                                                      \
 	"vpmaddubsw %%ymm10, %%ymm11, %%ymm12\n\tvpmaddwd %%ymm12, %%ymm13, %%ymm12\n\tvpaddd %%ymm12, %%ymm" #sum         \
 	", %%ymm" #sum "\n\t"
+
+#define AVX512BW(sum)                                                                                                  \
+	"vpmaddubsw %%zmm10, %%zmm11, %%zmm12\n\tvpmaddwd %%zmm12, %%zmm13, %%zmm12\n\tvpaddd %%zmm12, %%zmm" #sum         \
+	", %%zmm" #sum "\n\t"
 
 static void zmm_rounds(void) {
 	for (long i = 0; i < ROUNDS; ++i) {
@@ -61,6 +65,12 @@ static void avx2_rounds(void) {
 	}
 }
 
+static void avx512bw_rounds(void) {
+	for (long i = 0; i < ROUNDS; ++i) {
+		__asm__ volatile(TEN(AVX512BW)::: CLOBBERS);
+	}
+}
+
 static int has_avx_vnni(void) {
 	unsigned a, b, c, d;
 	return __get_cpuid_count(7, 1, &a, &b, &c, &d) && (a >> 4 & 1) && __builtin_cpu_supports("avx2");
@@ -75,6 +85,8 @@ static rounds_fn rounds_of(qmd_peak_kind kind) {
 	switch (kind) {
 	case QMD_PEAK_AVX2:
 		return __builtin_cpu_supports("avx2") ? avx2_rounds : NULL;
+	case QMD_PEAK_AVX512BW:
+		return __builtin_cpu_supports("avx512bw") ? avx512bw_rounds : NULL;
 	case QMD_PEAK_VNNI_256:
 		return has_avx_vnni() ? vex_rounds : has_evex ? evex_rounds : NULL;
 	case QMD_PEAK_VNNI_512:
@@ -96,7 +108,7 @@ double qmd_peak_measure(qmd_peak_kind kind) {
 		const double elapsed = qmd_peak_thread_seconds() - start;
 		least = elapsed < least ? elapsed : least;
 	}
-	return (kind == QMD_PEAK_VNNI_512 ? 64.0 : 32.0) * 10 * ROUNDS / least;
+	return (kind == QMD_PEAK_VNNI_512 || kind == QMD_PEAK_AVX512BW ? 64.0 : 32.0) * 10 * ROUNDS / least;
 }
 
 #else

@@ -3,7 +3,13 @@
 #define QMD_BENCH_PEAK_H
 
 /* Instructions of a kind, the best last. */
-typedef enum qmd_peak_kind { QMD_PEAK_AVX2, QMD_PEAK_VNNI_256, QMD_PEAK_VNNI_512, QMD_PEAK_N_KINDS } qmd_peak_kind;
+typedef enum qmd_peak_kind {
+	QMD_PEAK_AVX2,
+	QMD_PEAK_AVX512BW,
+	QMD_PEAK_VNNI_256,
+	QMD_PEAK_VNNI_512,
+	QMD_PEAK_N_KINDS
+} qmd_peak_kind;
 
 /* "AVX2 (vpmaddubsw)", ... */
 const char *qmd_peak_name(qmd_peak_kind kind);

@@ -25,16 +25,24 @@ typedef enum qmdi_op {
 } qmdi_op;
 
 /*
- * What a CPU can do; a better one can do all that those before it can. AVXVNNI is VNNI on 256-bit vectors, in whichever
- * encoding the machine has: VEX (AVX-VNNI) or EVEX (AVX512-VNNI with AVX512-VL).
+ * What a CPU can do, the slowest first; a better one can do all that those before it can, except that one with AVX-VNNI
+ * may lack AVX512. AVXVNNI is VNNI on 256-bit vectors, in whichever encoding the machine has: VEX (AVX-VNNI) or EVEX
+ * (AVX512-VNNI with AVX512-VL).
  */
-typedef enum qmdi_isa { QMDI_ISA_REF = 0, QMDI_ISA_AVX2 = 1, QMDI_ISA_AVXVNNI = 2, QMDI_ISA_AVX512VNNI = 3 } qmdi_isa;
+typedef enum qmdi_isa {
+	QMDI_ISA_REF = 0,
+	QMDI_ISA_AVX2 = 1,
+	QMDI_ISA_AVX512BW = 2,
+	QMDI_ISA_AVXVNNI = 3,
+	QMDI_ISA_AVX512VNNI = 4
+} qmdi_isa;
 
 /* Instructions of a machine, a bit each, as far as its operating system saves their registers. */
 typedef enum qmdi_cpu_feature {
 	QMDI_CPU_AVX2 = 1,
 	QMDI_CPU_AVXVNNI = 2,   /* with VEX encoding; AVX2 too */
-	QMDI_CPU_AVX512VNNI = 4 /* AVX512-F, BW, VL, DQ and VNNI; AVX2 too */
+	QMDI_CPU_AVX512BW = 4,  /* AVX512-F, BW, VL and DQ; AVX2 too */
+	QMDI_CPU_AVX512VNNI = 8 /* VNNI as well */
 } qmdi_cpu_feature;
 
 /* Range of an input's numbers, a bit each so that a row of the table can name several. */
@@ -119,8 +127,8 @@ int qmdi_kernel_supports(const qmdi_kernel *kernel, const qmdi_kernel_shape *sha
  * supports it. */
 const qmdi_kernel *qmdi_kernel_choose(const qmdi_kernel_shape *shape, qmdi_isa isa);
 
-/* What this machine can do, as bits and as a level, and the level limited by QMD_MAX_ISA (ref, avx2, avxvnni,
- * avx512vnni; another text forbids nothing). */
+/* What this machine can do, as bits and as a level, and the level limited by QMD_MAX_ISA (ref, avx2, avx512bw,
+ * avxvnni, avx512vnni; another text forbids nothing). */
 uint32_t qmdi_machine_features(void); /* qmdi_cpu_feature bits */
 qmdi_isa qmdi_machine_isa(void);
 qmdi_isa qmdi_allowed_isa(void);

@@ -5,7 +5,7 @@
 
 #include "kernel.h"
 
-static const char *const isa_names[] = {"ref", "avx2", "avxvnni", "avx512vnni"};
+static const char *const isa_names[] = {"ref", "avx2", "avx512bw", "avxvnni", "avx512vnni"};
 
 const char *qmdi_isa_name(qmdi_isa isa) {
 	return isa_names[isa];
@@ -25,9 +25,9 @@ uint32_t qmdi_machine_features(void) {
 		features |= QMDI_CPU_AVX2;
 		features |= has_avxvnni() ? QMDI_CPU_AVXVNNI : 0u;
 		if (__builtin_cpu_supports("avx512f") && __builtin_cpu_supports("avx512bw") &&
-			__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
-			__builtin_cpu_supports("avx512vnni")) {
-			features |= QMDI_CPU_AVX512VNNI;
+			__builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl")) {
+			features |= QMDI_CPU_AVX512BW;
+			features |= __builtin_cpu_supports("avx512vnni") ? QMDI_CPU_AVX512VNNI : 0u;
 		}
 	}
 	return features;
@@ -40,6 +40,9 @@ qmdi_isa qmdi_machine_isa(void) {
 	}
 	if (features & QMDI_CPU_AVXVNNI) {
 		return QMDI_ISA_AVXVNNI;
+	}
+	if (features & QMDI_CPU_AVX512BW) {
+		return QMDI_ISA_AVX512BW;
 	}
 	return features & QMDI_CPU_AVX2 ? QMDI_ISA_AVX2 : QMDI_ISA_REF;
 }

@@ -4,22 +4,12 @@
 
 /* For each op the best first, the reference last. */
 static const qmdi_kernel *const rows[] = {
-	&qmdi_conv_x8s8_avx512vnni,
-	&qmdi_conv_x8s8_avxvnni,
-	&qmdi_conv_x8s8_ymm_avx512vnni,
-	&qmdi_conv_x8s8_avx2,
-	&qmdi_conv_x8s8_ref,
-	&qmdi_dense_x8s8_avx512vnni,
-	&qmdi_dense_x8s8_avxvnni,
-	&qmdi_dense_x8s8_ymm_avx512vnni,
-	&qmdi_dense_x8s8_avx2,
-	&qmdi_dense_x8s8_ref,
-	&qmdi_maxpool_x8_avx2,
-	&qmdi_maxpool_x8_ref,
-	&qmdi_avgpool_x8_avx2,
-	&qmdi_avgpool_x8_ref,
-	&qmdi_add_x8_avx2,
-	&qmdi_add_x8_ref,
+	&qmdi_conv_x8s8_avx512vnni,  &qmdi_conv_x8s8_avxvnni,  &qmdi_conv_x8s8_ymm_avx512vnni,
+	&qmdi_conv_x8s8_avx512bw,    &qmdi_conv_x8s8_avx2,     &qmdi_conv_x8s8_ref,
+	&qmdi_dense_x8s8_avx512vnni, &qmdi_dense_x8s8_avxvnni, &qmdi_dense_x8s8_ymm_avx512vnni,
+	&qmdi_dense_x8s8_avx512bw,   &qmdi_dense_x8s8_avx2,    &qmdi_dense_x8s8_ref,
+	&qmdi_maxpool_x8_avx2,       &qmdi_maxpool_x8_ref,     &qmdi_avgpool_x8_avx2,
+	&qmdi_avgpool_x8_ref,        &qmdi_add_x8_avx2,        &qmdi_add_x8_ref,
 };
 
 #define N_ROWS (sizeof rows / sizeof rows[0])

@@ -232,7 +232,7 @@ static void expect_why(const qmd_model *model, size_t index, const char *why) {
 	qmd_engine_free(engine);
 }
 
-/* Of the five convolutions of the table only the reference may run, then whatever the machine can. */
+/* Of the six convolutions of the table only the reference may run, then whatever the machine can. */
 START_TEST(layers_tell_why_their_kernel_was_chosen) {
 	qmd_model *model = qmdt_network(0);
 	char machine[64];
@@ -241,7 +241,7 @@ START_TEST(layers_tell_why_their_kernel_was_chosen) {
 	expect_why(model, 1, machine);
 	if (qmdi_machine_isa() > QMDI_ISA_REF) {
 		setenv("QMD_MAX_ISA", "ref", 1);
-		expect_why(model, 1, "best of 1 that fit and run here (ref, by QMD_MAX_ISA); 4 better do not");
+		expect_why(model, 1, "best of 1 that fit and run here (ref, by QMD_MAX_ISA); 5 better do not");
 		unsetenv("QMD_MAX_ISA");
 	}
 	qmd_model_free(model);

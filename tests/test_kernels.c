@@ -362,11 +362,18 @@ END_TEST
 static const qmdi_kernel_shape sound_conv2d = {
 	QMDI_OP_CONV2D, QMDI_S7, 33, 33, 32, 33, 33, 64, 3, 3, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0};
 
+/* The best level up to `isa`; the one that a better machine may lack is AVX512-BW. */
+static qmdi_isa best_level(qmdi_isa isa) {
+	const qmdi_isa level = isa < qmdi_machine_isa() ? isa : qmdi_machine_isa();
+	const int is_missing = level == QMDI_ISA_AVX512BW && !(qmdi_machine_features() & QMDI_CPU_AVX512BW);
+	return is_missing ? QMDI_ISA_AVX2 : level;
+}
+
 START_TEST(choice_is_the_best_that_is_allowed) {
 	qmdi_kernel_shape shape = sound_conv2d;
 	for (qmdi_isa isa = QMDI_ISA_REF; isa <= QMDI_ISA_AVX512VNNI; ++isa) {
 		const qmdi_kernel *kernel = qmdi_kernel_choose(&shape, isa);
-		ck_assert_int_eq(kernel->isa, isa < qmdi_machine_isa() ? isa : qmdi_machine_isa());
+		ck_assert_int_eq(kernel->isa, best_level(isa));
 		ck_assert(qmdi_kernel_runs_here(kernel));
 	}
 	shape.op = QMDI_OP_ADD; /* on every machine by the reference */

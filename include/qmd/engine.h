@@ -60,7 +60,7 @@ QMD_API qmd_status qmd_engine_save(const qmd_engine *engine, const char *path);
 /**
  * Load an engine and pack its weights for this machine's best kernels.
  *
- * The environment variable QMD_MAX_ISA (ref, avx2, avxvnni, avx512vnni) forbids better ones.
+ * The environment variable QMD_MAX_ISA (ref, avx2, avx512bw, avxvnni, avx512vnni) forbids better ones.
  * @return QMD_OK; QMD_ERROR_IO; QMD_ERROR_FORMAT; QMD_ERROR_CORRUPT (the message names section and offset);
  *         QMD_ERROR_VERSION
  * @since 0.1
