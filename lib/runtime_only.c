@@ -185,8 +185,12 @@ MAKES_NONE(qmd_engine_compile, engine, const qmd_model *quantized, const qmd_eng
 HAS_NO_DEFAULTS(qmd_explain_options_init_sized, qmd_explain_options)
 MAKES_NONE(qmd_explain, explanation, const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames,
            size_t n_frames, const qmd_explain_options *options, qmd_explanation **explanation)
+MAKES_NONE(qmd_explain_model, explanation, const qmd_model *model, qmd_dataset *dataset, const uint32_t *frames,
+           size_t n_frames, const qmd_explain_options *options, qmd_explanation **explanation)
 FREES_NOTHING(qmd_explanation_free, qmd_explanation)
 GIVES_NOTHING(size_t, qmd_explanation_n_residues, const qmd_explanation *explanation)
 FAILS(qmd_explanation_residue, const qmd_explanation *explanation, size_t index, qmd_residue_score *score)
+GIVES_NOTHING(size_t, qmd_explanation_n_frames, const qmd_explanation *explanation)
+GIVES_NOTHING(const double *, qmd_explanation_frame_scores, const qmd_explanation *explanation)
 
 /* NOLINTEND(misc-unused-parameters) */

@@ -22,6 +22,7 @@ typedef struct linear_fixture {
 	qmd_dataset *dataset;
 	qmd_split *split;
 	qmd_pixels *pixels;
+	qmd_model *model;
 	qmd_engine *engine;
 	int weights[N_CLASSES][N_PIXELS];
 	uint32_t frames[N_FRAMES];
@@ -70,9 +71,9 @@ static void add_state(qmd_dataset *dataset, const qmd_topology *topology, int st
 	qmdt_ok(qmd_dataset_add_frames(dataset, name, topology, &xyz[0][0][0], FRAMES_A_STATE));
 }
 
-static qmd_engine *make_engine(linear_fixture *fixture) {
+static qmd_model *make_model(linear_fixture *fixture) {
 	const qmd_shape input = {SIDE, SIDE, 3};
-	qmd_model *model, *quantized;
+	qmd_model *model;
 	qmd_layer layer;
 	qmdt_ok(qmd_model_create(input, &model));
 	qmd_layer_init(&layer, QMD_LAYER_FLATTEN);
@@ -95,16 +96,19 @@ static qmd_engine *make_engine(linear_fixture *fixture) {
 	qmdt_ok(qmd_model_set_parameters(model, "dense", "weight", N_CLASSES * N_PIXELS, values));
 	qmdt_ok(qmd_model_set_parameters(model, "dense", "bias", N_CLASSES, biases));
 	qmdt_ok(qmd_model_bind(model, fixture->pixels, names));
+	return model;
+}
 
+static qmd_engine *make_engine(const linear_fixture *fixture) {
+	qmd_model *quantized;
 	qmd_quantize_options options;
 	qmd_quantize_options_init(&options);
 	options.epochs = 0;
 	options.n_threads = 1;
-	qmdt_ok(qmd_quantize(model, fixture->dataset, fixture->split, &options, &quantized));
+	qmdt_ok(qmd_quantize(fixture->model, fixture->dataset, fixture->split, &options, &quantized));
 	qmd_engine *engine;
 	qmdt_ok(qmd_engine_compile(quantized, NULL, &engine));
 	qmd_model_free(quantized);
-	qmd_model_free(model);
 	return engine;
 }
 
@@ -119,6 +123,7 @@ static void setup(linear_fixture *fixture, int32_t kind) {
 	qmd_pixels_options_init(&options);
 	options.kind = kind;
 	qmdt_ok(qmd_pixels_fit(fixture->dataset, fixture->split, &options, &fixture->pixels));
+	fixture->model = make_model(fixture);
 	fixture->engine = make_engine(fixture);
 	for (uint32_t f = 0; f < N_FRAMES; f++)
 		fixture->frames[f] = f;
@@ -126,6 +131,7 @@ static void setup(linear_fixture *fixture, int32_t kind) {
 
 static void teardown(linear_fixture *fixture) {
 	qmd_engine_free(fixture->engine);
+	qmd_model_free(fixture->model);
 	qmd_pixels_free(fixture->pixels);
 	qmd_split_free(fixture->split);
 	qmd_dataset_free(fixture->dataset);
@@ -183,17 +189,13 @@ static void read_scores(const qmd_explanation *explanation, qmd_residue_score *s
 	}
 }
 
-static void check_scores_of(int32_t kind) {
-	linear_fixture fixture;
-	setup(&fixture, kind);
-	qmd_explanation *explanation;
-	qmdt_ok(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, N_FRAMES, NULL, &explanation));
+static void check_scores(const linear_fixture *fixture, const qmd_explanation *explanation) {
 	qmd_residue_score scores[N_RESIDUES];
 	read_scores(explanation, scores);
 	double largest = 0;
 	for (int r = 0; r < N_RESIDUES; r++) {
 		double mean, standard_error;
-		true_score(&fixture, r, &mean, &standard_error);
+		true_score(fixture, r, &mean, &standard_error);
 		ck_assert_double_eq_tol(scores[r].score, mean, 1e-5);
 		ck_assert_double_eq_tol(scores[r].standard_error, standard_error, 1e-5);
 		ck_assert_int_eq(scores[r].residue.residue_number, 101 + r);
@@ -208,6 +210,17 @@ static void check_scores_of(int32_t kind) {
 		largest = fmax(largest, fabs(mean));
 	}
 	ck_assert_double_gt(largest, 1e-3); /* the scores say something */
+}
+
+static void check_scores_of(int32_t kind) {
+	linear_fixture fixture;
+	setup(&fixture, kind);
+	qmd_explanation *explanation;
+	qmdt_ok(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, N_FRAMES, NULL, &explanation));
+	check_scores(&fixture, explanation);
+	qmd_explanation_free(explanation);
+	qmdt_ok(qmd_explain_model(fixture.model, fixture.dataset, fixture.frames, N_FRAMES, NULL, &explanation));
+	check_scores(&fixture, explanation);
 	qmd_explanation_free(explanation);
 	teardown(&fixture);
 }
@@ -219,6 +232,46 @@ END_TEST
 
 START_TEST(background_of_icnnmd_pixels_is_their_mean_image) {
 	check_scores_of(QMD_PIXELS_ICNNMD);
+}
+END_TEST
+
+START_TEST(frame_scores_are_those_of_each_frame_alone) {
+	linear_fixture fixture;
+	setup(&fixture, QMD_PIXELS_DISPLACEMENT);
+	qmd_explanation *all, *one;
+	qmdt_ok(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, N_FRAMES, NULL, &all));
+	ck_assert_uint_eq(qmd_explanation_n_frames(all), N_FRAMES);
+	const double *frame_scores = qmd_explanation_frame_scores(all);
+	for (size_t f = 0; f < N_FRAMES; f++) {
+		qmd_residue_score scores[N_RESIDUES];
+		qmdt_ok(qmd_explain(fixture.engine, fixture.dataset, fixture.frames + f, 1, NULL, &one));
+		read_scores(one, scores);
+		for (size_t r = 0; r < N_RESIDUES; r++)
+			ck_assert(frame_scores[f * N_RESIDUES + r] == scores[r].score);
+		qmd_explanation_free(one);
+	}
+	qmd_explanation_free(all);
+	ck_assert_uint_eq(qmd_explanation_n_frames(NULL), 0);
+	ck_assert_ptr_null(qmd_explanation_frame_scores(NULL));
+	teardown(&fixture);
+}
+END_TEST
+
+START_TEST(models_need_pixels_and_class_names) {
+	linear_fixture fixture;
+	setup(&fixture, QMD_PIXELS_DISPLACEMENT);
+	qmd_explanation *explanation;
+	qmd_model *model;
+	qmdt_fails(qmd_explain_model(NULL, fixture.dataset, fixture.frames, 1, NULL, &explanation), QMD_ERROR_ARGUMENT,
+			   "model");
+	qmdt_ok(qmd_model_create((qmd_shape){SIDE, SIDE, 3}, &model));
+	qmdt_fails(qmd_explain_model(model, fixture.dataset, fixture.frames, 1, NULL, &explanation), QMD_ERROR_STATE,
+			   "the model has no pixels");
+	qmd_model_free(model);
+	qmdt_ok(qmd_model_bind(fixture.model, fixture.pixels, NULL));
+	qmdt_fails(qmd_explain_model(fixture.model, fixture.dataset, fixture.frames, 1, NULL, &explanation),
+			   QMD_ERROR_ARGUMENT, "state 'apo' is none of the model's 3 classes");
+	teardown(&fixture);
 }
 END_TEST
 
@@ -484,6 +537,7 @@ int main(void) {
 	TCase *scores = tcase_create("scores");
 	tcase_add_test(scores, scores_are_the_fall_of_the_margin);
 	tcase_add_test(scores, background_of_icnnmd_pixels_is_their_mean_image);
+	tcase_add_test(scores, frame_scores_are_those_of_each_frame_alone);
 	tcase_add_test(scores, shap_finds_shapley_values);
 	tcase_add_test(scores, shap_depends_on_its_seed_alone);
 	tcase_add_test(scores, threads_and_rounding_mode_change_nothing);
@@ -493,6 +547,7 @@ int main(void) {
 	suite_add_tcase(suite, scores);
 	TCase *errors = tcase_create("errors");
 	tcase_add_test(errors, other_atoms_and_other_states_are_refused);
+	tcase_add_test(errors, models_need_pixels_and_class_names);
 	tcase_add_test(errors, wrong_arguments_are_refused);
 	suite_add_tcase(suite, errors);
 	return qmdt_run(suite);

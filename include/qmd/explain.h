@@ -68,6 +68,17 @@ typedef struct qmd_residue_score {
 QMD_API qmd_status qmd_explain(const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
 							   const qmd_explain_options *options, qmd_explanation **explanation);
 
+/**
+ * Score residues by a model in FP32, or, of a quantized model, by what its integers stand for; as qmd_explain().
+ *
+ * @param model  tied to pixels and to the names of its classes, as qmd_train() or qmd_model_bind() leaves it; else
+ *               QMD_ERROR_STATE
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_explain_model(const qmd_model *model, qmd_dataset *dataset, const uint32_t *frames,
+									 size_t n_frames, const qmd_explain_options *options,
+									 qmd_explanation **explanation);
+
 /** Free an explanation; NULL is allowed. @since 0.1 */
 QMD_API void qmd_explanation_free(qmd_explanation *explanation);
 
@@ -76,6 +87,13 @@ QMD_API size_t qmd_explanation_n_residues(const qmd_explanation *explanation);
 
 /** One residue, in the order of the molecule. QMD_ERROR_RANGE beyond the last. @since 0.1 */
 QMD_API qmd_status qmd_explanation_residue(const qmd_explanation *explanation, size_t index, qmd_residue_score *score);
+
+/** Number of frames that were scored. @since 0.1 */
+QMD_API size_t qmd_explanation_n_frames(const qmd_explanation *explanation);
+
+/** What the method says of each single frame, [n_frames][n_residues], frames in the order they were given in; borrowed
+ * until the explanation is freed. @since 0.1 */
+QMD_API const double *qmd_explanation_frame_scores(const qmd_explanation *explanation);
 
 #ifdef __cplusplus
 }

@@ -1,0 +1,95 @@
+/*
+ * A job of explaining: frames are shared out to workers, each scores a frame at a time by the job's method. A frame's
+ * scores depend on nothing but the frame, so that neither the number of threads nor the other frames change anything.
+ */
+#ifndef QMD_LIB_EXPLAIN_INTERNAL_H
+#define QMD_LIB_EXPLAIN_INTERNAL_H
+
+#include <qmd/explain.h>
+
+#include "base/threads.h"
+#include "explain/subject.h"
+
+#define QMDI_EXPLAIN_MESSAGE_SIZE 512
+
+/* Atoms of one residue lie in [first, end); others may lie there too. */
+typedef struct qmdi_atom_span {
+	uint32_t first, end;
+} qmdi_atom_span;
+
+typedef struct qmdi_explain_worker {
+	qmdi_runner *runner;
+	unsigned char *images; /* [QMDI_RUNNER_BATCH][image_size] */
+	float *logits;         /* [QMDI_RUNNER_BATCH][n_classes] */
+	void *state;           /* of the method */
+	qmd_status status;
+	char
+		message[QMDI_EXPLAIN_MESSAGE_SIZE]; /* the last error belongs to the worker's thread: carried to the caller's */
+} qmdi_explain_worker;
+
+typedef struct qmdi_explain_method qmdi_explain_method;
+
+typedef struct qmdi_explain_job {
+	qmdi_subject subject;
+	const qmdi_explain_method *method;
+	void *state; /* of the method, for all workers */
+	size_t n_atoms, n_residues;
+	uint32_t *residue_of_atom;
+	qmdi_atom_span *spans; /* one a residue */
+	unsigned char *background;
+	uint32_t *class_of_state;
+	qmdi_pool *pool;
+	qmdi_explain_worker *workers;
+	size_t n_workers;
+	/* One chunk of frames. */
+	size_t chunk_capacity;
+	const uint32_t *frames; /* [frame] of the data set */
+	unsigned char *images;  /* [frame][image_size] */
+	uint32_t *classes;      /* [frame] */
+	double *scores;         /* [frame][residue] */
+} qmdi_explain_job;
+
+/* A way to score. create() and create_worker() set `state`, which destroy() and destroy_worker() release even where
+ * those failed half-way; all but score() may be NULL. */
+struct qmdi_explain_method {
+	int32_t id; /* a qmd_explain_method */
+	qmd_status (*create)(qmdi_explain_job *job, const qmd_explain_options *options);
+	void (*destroy)(qmdi_explain_job *job);
+	qmd_status (*create_worker)(const qmdi_explain_job *job, qmdi_explain_worker *worker);
+	void (*destroy_worker)(qmdi_explain_worker *worker);
+	/* The scores of frame `frame` of the chunk, [n_residues]. */
+	qmd_status (*score)(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, double *scores);
+};
+
+extern const qmdi_explain_method qmdi_explain_leave_one_out;
+extern const qmdi_explain_method qmdi_explain_shap;
+
+/* Make a copy of a frame's image a variant of it: the variant-th of a method. */
+typedef void (*qmdi_draw_fn)(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t variant,
+							 unsigned char *image);
+
+/* margins: [n_variants], of the frame's own class. */
+qmd_status qmdi_explain_margins(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker,
+								size_t n_variants, qmdi_draw_fn draw, double *margins);
+
+/* The logit of class `own` minus the largest other. */
+double qmdi_explain_margin(const float *logits, size_t n_classes, size_t own);
+
+/* Set a residue's pixels to the background. */
+void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigned char *image);
+
+/* ---- explanation.c ---- */
+
+struct qmd_explanation {
+	qmd_residue_score *residues;
+	size_t n_residues, n_frames;
+	double *frame_scores; /* [n_frames][n_residues] */
+};
+
+/* Of zeros. */
+qmd_status qmdi_explanation_create(size_t n_residues, size_t n_frames, qmd_explanation **explanation);
+
+/* From the scores of frames to means, standard errors and ranks. */
+qmd_status qmdi_explanation_finish(qmd_explanation *explanation);
+
+#endif
