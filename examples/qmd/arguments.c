@@ -31,7 +31,8 @@ static const option_row option_rows[] = {
 	 "stop once an epoch's training loss is below (default: 0.05; 0: never)"},
 	{OPTION_LEARNING_RATE, 0, "learning-rate", "X", "of FP32 training, by Adam (default: 0.0003)"},
 	{OPTION_BATCH_SIZE, 0, "batch-size", "N", "frames in a mini-batch (default: 16)"},
-	{OPTION_QAT_EPOCHS, 0, "qat-epochs", "N", "epochs of fine-tuning with fake-quant (default: 5; 0: calibration alone)"},
+	{OPTION_QAT_EPOCHS, 0, "qat-epochs", "N",
+	 "epochs of fine-tuning with fake-quant (default: 5; 0: calibration alone)"},
 	{OPTION_QAT_LEARNING_RATE, 0, "qat-learning-rate", "X", "of fine-tuning, by Adam (default: 0.00001)"},
 	{OPTION_WEIGHT_BITS, 0, "weight-bits", "N", "2 to 8 (default: 8; an engine needs 8)"},
 	{OPTION_ACTIVATION_BITS, 0, "activation-bits", "N", "2 to 8 (default: 8; an engine needs 8)"},
@@ -49,6 +50,8 @@ static const option_row option_rows[] = {
 	 "score residues on at most N held-out frames of a fold, evenly spread (default: 200)"},
 	{OPTION_METHOD, 0, "method", "KIND", "how residues are scored: leave-one-out (default) or shap"},
 	{OPTION_SAMPLES, 0, "samples", "N", "shap: images a frame, 4 a residue at least (default: 2 a residue and 2048)"},
+	{OPTION_NUMBERING, 0, "numbering", "FILE",
+	 "labels of residues: lines of chain, residue number, label (CSV or tabs)"},
 	{OPTION_TOPOLOGY, 0, "topology", "PDB", "atoms of the trajectories (default: just the engine's, in order)"},
 	{OPTION_MODEL, 0, "model", "FILE", "use the pixels of this model or engine instead of fitting new ones"},
 	{OPTION_FRAME, 0, "frame", "N", "only this frame, from 0"},
@@ -334,6 +337,8 @@ static int read_file_option(program_arguments *a, const option_row *row, const c
 		return read_text(row, text, &a->model);
 	case OPTION_HTML:
 		return read_text(row, text, &a->html_output);
+	case OPTION_NUMBERING:
+		return read_text(row, text, &a->numbering);
 	case OPTION_OUTPUT:
 		return read_text(row, text, &a->output);
 	default:

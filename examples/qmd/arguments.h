@@ -40,6 +40,7 @@ typedef enum option_code {
 	OPTION_EXPLAIN_FRAMES,
 	OPTION_METHOD,
 	OPTION_SAMPLES,
+	OPTION_NUMBERING,
 	OPTION_TOPOLOGY,
 	OPTION_MODEL,
 	OPTION_FRAME,
@@ -85,7 +86,7 @@ typedef struct program_arguments {
 	uint32_t weight_bits, activation_bits;
 	int32_t observer;
 	int linear_collapse;
-	const char *checkpoint, *model_output, *engine_output, *topology, *model, *output, *html_output;
+	const char *checkpoint, *model_output, *engine_output, *topology, *model, *output, *html_output, *numbering;
 	int32_t onnx_target, onnx_layout, activations_type;
 	uint32_t opset;
 	int clip_weights;

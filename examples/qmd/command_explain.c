@@ -6,6 +6,7 @@
 
 #include "data.h"
 #include "files.h"
+#include "numbering.h"
 #include "progress.h"
 #include "report.h"
 #include "residue_files.h"
@@ -22,6 +23,7 @@ typedef struct explain_job {
 	qmd_explanation *explanation;
 	profile_residue *residues;
 	size_t n_residues;
+	numbering labels;
 } explain_job;
 
 static int choose_frames(explain_job *job) {
@@ -57,6 +59,8 @@ static int compute(explain_job *job) {
 		TRY_QMD(qmd_explanation_residue(job->explanation, r, &score));
 		job->residues[r] = residues_from_score(&score);
 	}
+	if (job->arguments->numbering)
+		numbering_apply(&job->labels, job->arguments->numbering, job->residues, job->n_residues);
 	return PROGRAM_OK;
 }
 
@@ -96,6 +100,8 @@ static int explain(explain_job *job) {
 	TRY_QMD(qmd_engine_load(job->arguments->operands[0], &job->engine));
 	TRY(data_open(job->arguments, 1, &job->dataset));
 	TRY(choose_frames(job));
+	if (job->arguments->numbering)
+		TRY(numbering_load(job->arguments->numbering, job->dataset, &job->labels));
 	if (output && files_has_suffix(output, "/"))
 		TRY(files_make_folder(output));
 	progress_catch_interrupt();
@@ -107,6 +113,7 @@ static int run(const program_arguments *arguments) {
 	explain_job job = {.arguments = arguments};
 	const int code = explain(&job);
 	free(job.residues);
+	numbering_release(&job.labels);
 	qmd_explanation_free(job.explanation);
 	free(job.frames);
 	qmd_split_free(job.split);
@@ -115,11 +122,10 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_STATE,  OPTION_OUTPUT,         OPTION_SELECT, OPTION_MAP,
-									  OPTION_STRIDE, OPTION_SPLIT,          OPTION_FOLDS,  OPTION_FOLD,
-									  OPTION_GAP,    OPTION_EXPLAIN_FRAMES, OPTION_METHOD, OPTION_SAMPLES,
-									  OPTION_SEED,   OPTION_THREADS,        OPTION_JSON,   OPTION_HELP,
-									  OPTION_END};
+static const option_code options[] = {
+	OPTION_STATE,   OPTION_OUTPUT, OPTION_SELECT,         OPTION_MAP,    OPTION_STRIDE,  OPTION_SPLIT,     OPTION_FOLDS,
+	OPTION_FOLD,    OPTION_GAP,    OPTION_EXPLAIN_FRAMES, OPTION_METHOD, OPTION_SAMPLES, OPTION_NUMBERING, OPTION_SEED,
+	OPTION_THREADS, OPTION_JSON,   OPTION_HELP,           OPTION_END};
 
 const program_command command_explain = {
 	.name = "explain",

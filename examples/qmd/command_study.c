@@ -142,6 +142,8 @@ static int run_study(study *s) {
 		return fail_usage("where to write is missing: give -o DIR");
 	TRY(data_open(s->arguments, 2, &s->dataset));
 	TRY(data_plan_split(s->arguments, s->dataset, &s->plan));
+	if (s->arguments->numbering)
+		TRY(numbering_load(s->arguments->numbering, s->dataset, &s->labels));
 	s->class_of_state = calloc(s->arguments->n_states, sizeof *s->class_of_state);
 	if (!s->class_of_state)
 		return fail_memory();
@@ -174,6 +176,7 @@ static int run(const program_arguments *arguments) {
 	json_decref(s.timing);
 	free(s.class_of_state);
 	free(s.residues);
+	numbering_release(&s.labels);
 	data_release_images(&s.pictures);
 	qmd_dataset_free(s.dataset);
 	return code;
@@ -201,6 +204,7 @@ static const option_code options[] = {OPTION_STATE,
 									  OPTION_OBSERVER,
 									  OPTION_NO_COLLAPSE,
 									  OPTION_EXPLAIN_FRAMES,
+									  OPTION_NUMBERING,
 									  OPTION_SEED,
 									  OPTION_THREADS,
 									  OPTION_RESUME,

@@ -6,13 +6,15 @@
 #include "progress.h"
 
 static const char *command_name;
+static char failure_beginning[32] = "qmd: ";
 
 void program_set_command(const char *name) {
 	command_name = name;
+	snprintf(failure_beginning, sizeof failure_beginning, "qmd %s: ", name);
 }
 
 /* One line, whatever the texts that it quotes hold. */
-static void complain(const char *format, va_list arguments, const char *ending) {
+static void complain(const char *beginning, const char *format, va_list arguments, const char *ending) {
 	char line[2048];
 	vsnprintf(line, sizeof line, format, arguments);
 	for (unsigned char *c = (unsigned char *)line; *c; c++)
@@ -20,15 +22,22 @@ static void complain(const char *format, va_list arguments, const char *ending) 
 			*c = '?';
 	fflush(stdout);
 	progress_clear();
-	fprintf(stderr, "qmd%s%s: %s%s\n", command_name ? " " : "", command_name ? command_name : "", line, ending);
+	fprintf(stderr, "%s%s%s\n", beginning, line, ending);
 }
 
 int fail(const char *format, ...) {
 	va_list arguments;
 	va_start(arguments, format);
-	complain(format, arguments, "");
+	complain(failure_beginning, format, arguments, "");
 	va_end(arguments);
 	return PROGRAM_FAILED;
+}
+
+void warn(const char *format, ...) {
+	va_list arguments;
+	va_start(arguments, format);
+	complain("qmd: warning: ", format, arguments, "");
+	va_end(arguments);
 }
 
 int fail_usage(const char *format, ...) {
@@ -37,7 +46,7 @@ int fail_usage(const char *format, ...) {
 			 command_name ? command_name : "");
 	va_list arguments;
 	va_start(arguments, format);
-	complain(format, arguments, ending);
+	complain(failure_beginning, format, arguments, ending);
 	va_end(arguments);
 	return PROGRAM_USAGE;
 }

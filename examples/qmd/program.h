@@ -14,6 +14,9 @@ enum {
 /* Print "qmd COMMAND: text" as one line on stderr, and return PROGRAM_FAILED. */
 __attribute__((format(printf, 1, 2))) int fail(const char *format, ...);
 
+/* Print "qmd: warning: text" as one line on stderr. */
+__attribute__((format(printf, 1, 2))) void warn(const char *format, ...);
+
 /* The same for a wrong command line, pointing to --help; returns PROGRAM_USAGE. */
 __attribute__((format(printf, 1, 2))) int fail_usage(const char *format, ...);
 

@@ -25,9 +25,11 @@ json_t *report_step_time(const step_time *time) {
 
 json_t *report_residue(const profile_residue *residue) {
 	const char insertion_code[2] = {residue->insertion_code, 0};
-	return json_pack("{s:s, s:i, s:s, s:s, s:o, s:o, s:i}", "chain", residue->chain, "number", (int)residue->number,
-					 "insertion_code", insertion_code, "name", residue->name, "score", report_number(residue->score),
-					 "standard_error", report_number(residue->standard_error), "rank", (int)residue->rank);
+	const char *label = residue->label[0] ? residue->label : NULL;
+	return json_pack("{s:s, s:i, s:s, s:s, s:o, s:o, s:i, s:s*}", "chain", residue->chain, "number",
+					 (int)residue->number, "insertion_code", insertion_code, "name", residue->name, "score",
+					 report_number(residue->score), "standard_error", report_number(residue->standard_error), "rank",
+					 (int)residue->rank, "label", label);
 }
 
 double report_get(const json_t *json, ...) {

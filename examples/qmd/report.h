@@ -17,7 +17,7 @@ json_t *report_quality(const classifier_quality *quality);
 /* {"pixels": {"median", "p99"}, "network": {...}} in milliseconds */
 json_t *report_step_time(const step_time *time);
 
-/* {"chain", "number", "insertion_code", "name", "score", "standard_error", "rank"} */
+/* {"chain", "number", "insertion_code", "name", "score", "standard_error", "rank"} and, where there is one, "label" */
 json_t *report_residue(const profile_residue *residue);
 
 /* The number at a path of keys, up to NULL; NaN where there is none. */

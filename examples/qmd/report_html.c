@@ -242,10 +242,11 @@ static void put_curves(page *p, const study_report *r) {
 
 static void put_top_row(table *t, const study_report *r, size_t index, size_t n_folds) {
 	const profile_residue *residue = &r->residues[index];
-	const char insertion_code[2] = {residue->insertion_code, 0};
+	char name[RESIDUE_NAME_SIZE];
+	residues_name(residue, " ", name);
 	table_cell(t, "%u", residue->rank);
 	table_cell(t, "%s", residue->chain);
-	table_cell(t, "%s %d%s", residue->name, residue->number, insertion_code);
+	table_cell(t, "%s", name);
 	table_number(t, residue->score, 4);
 	table_number(t, residue->standard_error, 4);
 	for (size_t k = 0; k < n_folds; k++) {

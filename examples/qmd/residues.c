@@ -27,7 +27,9 @@ static void put_residue(FILE *csv, const profile_residue *residue) {
 	files_csv_field(csv, insertion_code);
 	fputc(',', csv);
 	files_csv_field(csv, residue->name);
-	fprintf(csv, ",%.9g,%.9g,%u\n", residue->score, residue->standard_error, residue->rank);
+	fprintf(csv, ",%.9g,%.9g,%u,", residue->score, residue->standard_error, residue->rank);
+	files_csv_field(csv, residue->label);
+	fputc('\n', csv);
 }
 
 int residues_write_csv(const char *path, const profile_residue *residues, size_t n) {
@@ -36,7 +38,7 @@ int residues_write_csv(const char *path, const profile_residue *residues, size_t
 	FILE *csv = open_memstream(&text, &size);
 	if (!csv)
 		return fail_memory();
-	fprintf(csv, "chain,number,insertion_code,name,score,standard_error,rank\n");
+	fprintf(csv, "chain,number,insertion_code,name,score,standard_error,rank,label\n");
 	for (size_t r = 0; r < n; r++)
 		put_residue(csv, &residues[r]);
 	int code = fclose(csv) == 0 ? PROGRAM_OK : fail_memory();
@@ -48,6 +50,13 @@ int residues_write_csv(const char *path, const profile_residue *residues, size_t
 	return code;
 }
 
+void residues_name(const profile_residue *residue, const char *gap, char name[RESIDUE_NAME_SIZE]) {
+	const char insertion_code[2] = {residue->insertion_code, 0};
+	const char *label = residue->label;
+	snprintf(name, RESIDUE_NAME_SIZE, "%s%s%d%s%s%s%s", residue->name, gap, residue->number, insertion_code,
+			 *label ? " (" : "", label, *label ? ")" : "");
+}
+
 void residues_print_top(const profile_residue *residues, size_t n, const char *what) {
 	static const char *const headings[] = {"rank", "<chain", "<residue", "score", "standard error", NULL};
 	table t;
@@ -56,10 +65,11 @@ void residues_print_top(const profile_residue *residues, size_t n, const char *w
 		for (size_t r = 0; r < n; r++) {
 			if (residues[r].rank != rank)
 				continue;
-			const char insertion_code[2] = {residues[r].insertion_code, 0};
+			char name[RESIDUE_NAME_SIZE];
+			residues_name(&residues[r], " ", name);
 			table_cell(&t, "%u", rank);
 			table_cell(&t, "%s", residues[r].chain);
-			table_cell(&t, "%s %d%s", residues[r].name, residues[r].number, insertion_code);
+			table_cell(&t, "%s", name);
 			table_number(&t, residues[r].score, 4);
 			table_number(&t, residues[r].standard_error, 4);
 		}

@@ -5,6 +5,7 @@
 #include <jansson.h>
 
 #include "data.h"
+#include "numbering.h"
 #include "residues.h"
 #include "table.h"
 
@@ -20,6 +21,7 @@ typedef struct study {
 	json_t *timing;
 	profile_residue *residues; /* of all folds together */
 	size_t n_residues;
+	numbering labels;   /* of --numbering */
 	pixel_set pictures; /* the first held-out frame of every state that has one, in fold 1 */
 	size_t pictures_side;
 } study;

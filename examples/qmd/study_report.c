@@ -79,6 +79,8 @@ int study_combine_residues(study *s) {
 	for (size_t i = 0; i < s->n_residues && code == PROGRAM_OK; i++)
 		order[i]->rank = (uint32_t)i + 1;
 	free(order);
+	if (code == PROGRAM_OK && s->arguments->numbering)
+		numbering_apply(&s->labels, s->arguments->numbering, s->residues, s->n_residues);
 	return code;
 }
 
@@ -149,12 +151,12 @@ static json_t *describe_files(const study *s) {
 }
 
 int study_write_report(const study *s, json_t **report) {
-	*report =
-		json_pack("{s:s, s:s, s:O, s:o, s:I, s:I, s:I, s:O, s:o, s:O, s:o}", "schema", SCHEMA, "version", qmd_version(),
-				  "arguments", s->identity, "states", describe_states(s), "n_frames",
-				  (json_int_t)qmd_dataset_n_frames(s->dataset), "n_atoms", (json_int_t)qmd_dataset_n_atoms(s->dataset),
-				  "n_residues", (json_int_t)qmd_dataset_n_residues(s->dataset), "folds", s->folds, "mean",
-				  describe_means(s->folds), "timing_ms", s->timing, "files", describe_files(s));
+	*report = json_pack("{s:s, s:s, s:O, s:s?, s:o, s:I, s:I, s:I, s:O, s:o, s:O, s:o}", "schema", SCHEMA, "version",
+						qmd_version(), "arguments", s->identity, "numbering", s->arguments->numbering, "states",
+						describe_states(s), "n_frames", (json_int_t)qmd_dataset_n_frames(s->dataset), "n_atoms",
+						(json_int_t)qmd_dataset_n_atoms(s->dataset), "n_residues",
+						(json_int_t)qmd_dataset_n_residues(s->dataset), "folds", s->folds, "mean",
+						describe_means(s->folds), "timing_ms", s->timing, "files", describe_files(s));
 	char *path = files_path(s->folder, "report.json");
 	const int code = path ? report_write(path, *report) : fail_memory();
 	free(path);

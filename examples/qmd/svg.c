@@ -11,11 +11,6 @@
 
 #define N_NAMED 10
 
-static void name_of(const profile_residue *residue, char *name, size_t size) {
-	const char code[2] = {residue->insertion_code, 0};
-	snprintf(name, size, "%s%d%s", residue->name, residue->number, code);
-}
-
 static plot fit_plot(FILE *out, const profile_residue *residues, size_t n) {
 	double low = 0, high = 0;
 	for (size_t i = 0; i < n; i++) {
@@ -52,8 +47,8 @@ static void draw_residues_axis(const plot *p, const profile_residue *residues, s
 static void draw_name(const plot *p, const profile_residue *residue, size_t i, double *free_x) {
 	const double x = fmax(plot_x(p, (double)i + 0.5) + 4, *free_x);
 	const double y = plot_y(p, fmax(residue->score + residue->standard_error, 0)) - 5;
-	char name[32];
-	name_of(residue, name, sizeof name);
+	char name[RESIDUE_NAME_SIZE];
+	residues_name(residue, "", name);
 	*free_x = x + 11;
 	fprintf(p->out, "<text class=\"named\" transform=\"translate(%.1f %.1f) rotate(-90)\" font-size=\"10\">", x, y);
 	page_escape(p->out, name);
@@ -67,8 +62,8 @@ void svg_draw_profile(FILE *out, const profile_residue *residues, size_t n, cons
 	draw_residues_axis(&p, residues, n);
 	for (size_t i = 0; i < n; i++) {
 		const profile_residue *residue = &residues[i];
-		char name[32], text[128];
-		name_of(residue, name, sizeof name);
+		char name[RESIDUE_NAME_SIZE], text[128];
+		residues_name(residue, "", name);
 		snprintf(text, sizeof text, "%s: %.4g +- %.2g, rank %u", name, residue->score, residue->standard_error,
 				 residue->rank);
 		plot_bar(&p, residue->rank <= N_NAMED ? "named" : "bar", (double)i + 0.12, (double)i + 0.88, residue->score,

@@ -119,7 +119,7 @@ def test_residues_of_all_folds_together(study):
     folder, report = study
     with open(folder / "residues.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert list(rows[0]) == ["chain", "number", "insertion_code", "name", "score", "standard_error", "rank"]
+    assert list(rows[0]) == ["chain", "number", "insertion_code", "name", "score", "standard_error", "rank", "label"]
     assert [int(row["number"]) for row in rows] == list(range(1, 215))
     n = np.array([fold["n_explained"] for fold in report["folds"]], float)
     scores = np.array([[r["score"] for r in fold["residues"]] for fold in report["folds"]])
@@ -311,7 +311,7 @@ def test_explain_gives_the_folds_scores(study, tmp_path):
     assert result["residues"] == report["folds"][1]["residues"]
     text = succeed("explain", folder / "fold-2.qme", *SMALL, "--fold", 2)
     assert text == (tmp_path / "r.csv").read_text()
-    assert text.startswith("chain,number,insertion_code,name,score,standard_error,rank\n")
+    assert text.startswith("chain,number,insertion_code,name,score,standard_error,rank,label\n")
 
 
 def test_three_states_and_block_split(tmp_path):

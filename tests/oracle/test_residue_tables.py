@@ -1,0 +1,120 @@
+"""Tables of residues that `qmd explain` and `qmd study` write: the user's own numbering, and workbooks."""
+
+import csv
+import io
+import json
+
+import pytest
+
+from test_program import BRIEF, DATA, SMALL, STATES, assert_fails, qmd, read_csv, succeed, succeed_json
+
+EXPLAIN = [*SMALL, "--fold", 1, "--explain-frames", 4]
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("tables")
+    succeed("train", *SMALL, "--fold", 1, "--epochs", 2, "--learning-rate", "0.001", "-o", folder / "a.qmd")
+    succeed("quantize", folder / "a.qmd", *SMALL, "--fold", 1, "--qat-epochs", 0, "-o", folder / "a.qme")
+    return folder / "a.qme"
+
+
+def table(tmp_path, text, name="numbers.csv"):
+    path = tmp_path / name
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    return path
+
+
+def explain(engine, path, *more):
+    return qmd("explain", engine, *EXPLAIN, "--numbering", path, *more)
+
+
+# ---- Numbering ----
+
+
+def test_labels_stand_beside_the_residues(engine, tmp_path):
+    labels = {number: f"{1 + number // 30}.{50 + number % 30}" for number in range(1, 215)}
+    path = table(tmp_path, "".join(f",{number},{label}\n" for number, label in labels.items()))
+    rows = list(csv.DictReader(io.StringIO(succeed("explain", engine, *EXPLAIN, "--numbering", path))))
+    assert [row["label"] for row in rows] == list(labels.values())
+    plain = list(csv.DictReader(io.StringIO(succeed("explain", engine, *EXPLAIN))))
+    assert [{**row, "label": ""} for row in rows] == plain
+    residues = succeed_json("explain", engine, *EXPLAIN, "--numbering", path)["residues"]
+    assert [residue["label"] for residue in residues] == list(labels.values())
+    top = next(row for row in rows if row["rank"] == "1")
+    svg = tmp_path / "profile.svg"
+    text = succeed("explain", engine, *EXPLAIN, "--numbering", path, "-o", svg)
+    assert f"{top['name']} {top['number']} ({top['label']})" in text
+    assert f">{top['name']}{top['number']} ({top['label']})</text>" in svg.read_text()
+
+
+def test_forms_of_a_table(engine, tmp_path):
+    expected = {"10": "1.50", "11": "one, with a comma", "12": ""}
+    text = "\ufeffchain\tresidue\tlabel\r\n# Ballesteros and Weinstein 1995\r\n\r\n"
+    text += '\t10\t1.50\r\n""\t11\t"one, with a comma"\r\n  \t 12 \t\r\n'
+    result = explain(engine, table(tmp_path, text, "numbers.tsv"))
+    assert result.returncode == 0
+    assert result.stderr.splitlines() == [
+        f"qmd: warning: {tmp_path / 'numbers.tsv'}: no label for 212 of 214 residues"
+    ]
+    rows = {row["number"]: row["label"] for row in csv.DictReader(io.StringIO(result.stdout))}
+    assert {number: rows[number] for number in expected} == expected
+    assert sum(label != "" for label in rows.values()) == 2
+
+
+def test_residues_that_are_not_scored_may_be_labelled(engine, tmp_path):
+    # Residue 3 is in the topology; the engine of alpha carbons up to 110 would not see 200.
+    path = table(tmp_path, ",200,a label\n")
+    short = STATES + ["--select", "name CA and resid 1 to 110", "--stride", 4]
+    succeed("study", *short, "--folds", 2, "--epochs", 1, "--qat-epochs", 0, "--explain-frames", 1, "-o", tmp_path / "o")
+    result = qmd("explain", tmp_path / "o" / "fold-1.qme", *short, "--explain-frames", 1, "--numbering", path)
+    assert result.returncode == 0
+    assert "no label for 110 of 110 residues" in result.stderr
+    # Nothing is said of residues of which no atom is looked at: no line with a score of 0.
+    assert len(list(csv.DictReader(io.StringIO(result.stdout)))) == 110
+
+
+@pytest.mark.parametrize(
+    ("text", "part"),
+    [
+        (",10,1.50\n,500,9.99\n", "line 2: there is no residue 500 in chain ''"),
+        ("B,10,1.50\n", "line 1: there is no residue 10 in chain 'B': the first state begins with residue 1 of chain ''"),
+        (",10A,1.50\n", "line 1: there is no residue 10A"),
+        (",10,1.50\n\n,11,1.51\n,10,1.52\n", "line 4: residue 10 of chain '' stands in line 1 already"),
+        ("chain,number,label\n,ten,1.50\n", "line 2: 'ten' is no residue number"),
+        (",x12,1.50\n", "line 1: 'x12' is no residue number"),
+        (",12AB,1.50\n", "line 1: '12AB' is no residue number"),
+        (",99999999999,1.50\n", "line 1: '99999999999' is no residue number"),
+        (",10\n", "line 1: 2 fields, expected 3"),
+        (",10,1.50,more\n", "line 1: 4 fields, expected 3"),
+        (",10," + 32 * "x" + "\n", "longer than 31 bytes"),
+        (b",10,\xff\n", "line 1: the label is no UTF-8 text"),
+        (b",10,a\x07\n", "line 1: the label is no UTF-8 text"),
+        (b",10,\0\n", "line 1: holds a zero byte"),
+    ],
+)
+def test_bad_tables(engine, tmp_path, text, part):
+    path = table(tmp_path, text)
+    assert_fails(explain(engine, path), 1, part)
+    assert_fails(explain(engine, path), 1, str(path))
+
+
+def test_a_bad_table_is_found_before_a_study_begins(tmp_path):
+    out = tmp_path / "out"
+    result = qmd("study", *SMALL, *BRIEF, "--numbering", table(tmp_path, "A,500,1\n"), "-o", out)
+    assert_fails(result, 1, "residue 500")
+    assert not out.exists()
+    assert_fails(qmd("study", *SMALL, *BRIEF, "--numbering", tmp_path / "none.csv", "-o", out), 1, "none.csv")
+    assert_fails(qmd("study", *SMALL, *BRIEF, "--numbering", tmp_path, "-o", out), 1, str(tmp_path))
+
+
+def test_labels_in_a_study(tmp_path):
+    out = tmp_path / "out"
+    path = table(tmp_path, "".join(f",{number},n{number}\n" for number in range(1, 215)))
+    brief = ["--folds", 1, "--epochs", 1, "--qat-epochs", 0, "--explain-frames", 1]
+    succeed("study", *SMALL, *brief, "--numbering", path, "-o", out)
+    rows = read_csv(out / "residues.csv")
+    assert [row["label"] for row in rows] == [f"n{row['number']}" for row in rows]
+    top = next(row for row in rows if row["rank"] == "1")
+    assert f"{top['name']} {top['number']} ({top['label']})" in (out / "report.html").read_text()
+    assert json.loads((out / "report.json").read_text())["numbering"] == str(path)
