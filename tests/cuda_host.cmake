@@ -1,0 +1,26 @@
+# qmd_cuda_host: the kernels of kernels/cuda against the host back end of their device header. It is linked into tests
+# alone.
+set(cxx_flags ${CMAKE_CXX_FLAGS})
+enable_language(CXX)
+set(CMAKE_CXX_STANDARD 17)
+set(CMAKE_CXX_STANDARD_REQUIRED ON)
+set(CMAKE_CXX_EXTENSIONS ON)
+if(NOT cxx_flags)
+  set(CMAKE_CXX_FLAGS "${CMAKE_C_FLAGS}") # the presets' sanitizers
+endif()
+
+set(cuda_folder ${PROJECT_SOURCE_DIR}/kernels/cuda)
+file(GLOB cuda_host_sources CONFIGURE_DEPENDS ${cuda_folder}/host/*.cpp)
+file(GLOB cuda_kernel_sources CONFIGURE_DEPENDS ${cuda_folder}/*.cu)
+set_source_files_properties(${cuda_kernel_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++")
+add_library(qmd_cuda_host STATIC ${cuda_host_sources} ${cuda_kernel_sources})
+target_include_directories(qmd_cuda_host PUBLIC ${PROJECT_SOURCE_DIR}/kernels)
+
+file(GLOB cuda_host_suites CONFIGURE_DEPENDS test_*.cpp)
+foreach(source ${cuda_host_suites})
+  get_filename_component(suite ${source} NAME_WE)
+  add_executable(${suite} ${source})
+  target_link_libraries(${suite} PRIVATE qmd_test_support qmd_cuda_host)
+  add_test(NAME ${suite} COMMAND ${suite})
+  set_tests_properties(${suite} PROPERTIES ENVIRONMENT "${test_environment}" TIMEOUT 600)
+endforeach()
