@@ -1,6 +1,5 @@
 #include "engine_fixture.h"
 
-#include <dirent.h>
 #include <fenv.h>
 #include <math.h>
 #include <pthread.h>
@@ -469,76 +468,6 @@ START_TEST(a_profile_times_each_step) {
 }
 END_TEST
 
-/* ---- Threads of the host ---- */
-
-#define N_HOST_THREADS 3
-
-typedef struct host_run {
-	void (*task)(void *job, size_t index, size_t worker);
-	void *job;
-	size_t n_tasks, worker;
-} host_run;
-
-/* Every N_HOST_THREADS-th task, on a thread that rounds up. */
-static void *run_on_host(void *argument) {
-	const host_run *run = argument;
-	fesetround(FE_UPWARD);
-	for (size_t i = run->worker; i < run->n_tasks; i += N_HOST_THREADS)
-		run->task(run->job, i, run->worker);
-	ck_assert_int_eq(fegetround(), FE_UPWARD);
-	return NULL;
-}
-
-static void run_by_host(void *user, void (*task)(void *job, size_t index, size_t worker), void *job, size_t n_tasks) {
-	size_t *n_calls = user;
-	pthread_t threads[N_HOST_THREADS];
-	host_run runs[N_HOST_THREADS];
-	++*n_calls;
-	for (size_t i = 0; i < N_HOST_THREADS; i++) {
-		runs[i] = (host_run){task, job, n_tasks, i};
-		ck_assert_int_eq(pthread_create(&threads[i], NULL, run_on_host, &runs[i]), 0);
-	}
-	for (size_t i = 0; i < N_HOST_THREADS; i++)
-		ck_assert_int_eq(pthread_join(threads[i], NULL), 0);
-}
-
-static size_t n_threads_of_process(void) {
-	DIR *folder = opendir("/proc/self/task");
-	ck_assert_ptr_nonnull(folder);
-	size_t n = 0;
-	while (readdir(folder))
-		n++;
-	closedir(folder);
-	return n - 2; /* . and .. */
-}
-
-START_TEST(threads_of_the_host_give_the_same_bytes) {
-	qmd_model *model = qmdt_network(0);
-	qmd_engine *engine = compile(model, 1);
-	unsigned char *images = qmdt_images(model, N_IMAGES, 1000);
-	float *expected = qmdt_reference_logits(model, images, N_IMAGES);
-	const size_t n_before = n_threads_of_process();
-	size_t n_calls = 0;
-	qmd_context *context;
-	qmd_context_options options;
-	qmd_context_options_init(&options);
-	options.n_threads = N_HOST_THREADS;
-	options.parallel = run_by_host;
-	options.parallel_user = &n_calls;
-	qmdt_ok(qmd_context_create(engine, &options, &context));
-	float logits[N_IMAGES * N_CLASSES];
-	run_images(context, images, N_IMAGES, logits, NULL);
-	ck_assert(qmdt_same_floats(logits, expected, N_IMAGES * N_CLASSES));
-	ck_assert_uint_gt(n_calls, 1);
-	ck_assert_uint_eq(n_threads_of_process(), n_before);
-	qmd_context_free(context);
-	free(expected);
-	free(images);
-	qmd_engine_free(engine);
-	qmd_model_free(model);
-}
-END_TEST
-
 START_TEST(profiles_check_their_arguments) {
 	qmd_model *model = qmdt_network(0);
 	qmd_engine *engine = compile(model, 1);
@@ -775,7 +704,6 @@ int main(void) {
 	tcase_add_test(contexts, runs_check_their_arguments);
 	tcase_add_test(contexts, a_profile_times_each_step);
 	tcase_add_test(contexts, profiles_check_their_arguments);
-	tcase_add_test(contexts, threads_of_the_host_give_the_same_bytes);
 	tcase_add_test(contexts, threads_share_an_engine);
 	tcase_add_test(contexts, many_threads_infer_as_one_does);
 	tcase_add_test(contexts, a_context_outlives_its_engine);

@@ -123,7 +123,8 @@ QMD_API const char *qmd_engine_passes(const qmd_engine *engine);
  * index, in any order, on any threads, and returns when all are done.
  *
  * `worker` numbers the thread that runs a task: below the context's n_threads, and not the same for two tasks at a
- * time.
+ * time. Where an index or a worker is out of range, or the number of tasks run is not n_tasks, the run ends with
+ * QMD_ERROR_ARGUMENT, and the context may be run again.
  */
 typedef void (*qmd_parallel_fn)(void *user, void (*task)(void *job, size_t index, size_t worker), void *job,
 								size_t n_tasks);

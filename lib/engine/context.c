@@ -1,6 +1,7 @@
 /* Running an engine: an arena for the tensors, a pool of threads, and batches that go through the steps. */
 #include "engine_internal.h"
 
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -167,27 +168,56 @@ void qmd_context_free(qmd_context *context) {
 
 /* ---- Running tasks ---- */
 
-/* A task on a thread of the host, which may have another floating-point environment. */
+/* Tasks for the threads of the host, and what it makes of them. */
 typedef struct host_job {
 	qmdi_task_fn task;
 	void *job;
+	size_t n_tasks, n_workers;
+	atomic_size_t n_done;
+	atomic_flag has_stray; /* set by whoever meets the first call beyond the tasks or the workers, and notes it */
+	size_t stray_task, stray_worker;
 } host_job;
 
+/* On a thread of the host, which may have another floating-point environment. */
 static void host_task(void *argument, size_t index, size_t worker) {
-	const host_job *host = argument;
+	host_job *host = argument;
+	if (index >= host->n_tasks || worker >= host->n_workers) {
+		if (!atomic_flag_test_and_set(&host->has_stray)) {
+			host->stray_task = index;
+			host->stray_worker = worker;
+		}
+		return;
+	}
 	qmdi_float_environment saved;
 	qmdi_float_enter(&saved);
 	host->task(host->job, index, worker);
 	qmdi_float_leave(&saved);
+	atomic_fetch_add_explicit(&host->n_done, 1, memory_order_relaxed);
 }
 
-static void run_tasks(qmd_context *context, qmdi_task_fn task, void *job, size_t n_tasks) {
-	if (!context->parallel) {
-		qmdi_pool_run(context->pool, task, job, n_tasks);
-		return;
-	}
-	host_job host = {task, job};
+static qmd_status run_by_host(qmd_context *context, qmdi_task_fn task, void *job, size_t n_tasks) {
+	host_job host = {.task = task, .job = job, .n_tasks = n_tasks, .n_workers = context->n_threads};
+	atomic_flag_clear(&host.has_stray);
 	context->parallel(context->parallel_user, host_task, &host, n_tasks);
+	if (atomic_flag_test_and_set(&host.has_stray))
+		return qmdi_fail(
+			QMD_ERROR_ARGUMENT,
+			"the host's parallel function ran task %zu as worker %zu, expected tasks below %zu and workers "
+			"below n_threads, %zu",
+			host.stray_task, host.stray_worker, n_tasks, host.n_workers);
+	const size_t n_done = atomic_load(&host.n_done);
+	if (n_done != n_tasks)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "the host's parallel function ran %zu tasks, expected each of %zu once",
+						 n_done, n_tasks);
+	return QMD_OK;
+}
+
+/* QMD_ERROR_ARGUMENT if the host's function does not do what it must. */
+static qmd_status run_tasks(qmd_context *context, qmdi_task_fn task, void *job, size_t n_tasks) {
+	if (context->parallel)
+		return run_by_host(context, task, job, n_tasks);
+	qmdi_pool_run(context->pool, task, job, n_tasks);
+	return QMD_OK;
 }
 
 /* ---- Filling the image tensor ---- */
@@ -224,7 +254,7 @@ static void render_task(void *argument, size_t task, size_t worker) {
 static qmd_status render(qmd_context *context, fill_job *job, size_t n) {
 	for (size_t i = 0; i < context->n_threads; i++)
 		context->renderers[i].status = QMD_OK;
-	run_tasks(context, render_task, job, n);
+	QMDI_TRY(run_tasks(context, render_task, job, n));
 	const renderer *failed = NULL;
 	for (size_t i = 0; i < context->n_threads; i++) {
 		const renderer *other = &context->renderers[i];
@@ -272,22 +302,22 @@ static void run_softmax(const qmd_context *context, size_t index, size_t n_image
 					 (float *)(probabilities + i * call->output.image_stride));
 }
 
-static void run_step(qmd_context *context, size_t index, size_t n_images) {
+static qmd_status run_step(qmd_context *context, size_t index, size_t n_images) {
 	const qmdi_step *step = &context->engine->steps[index];
 	if (step->op == QMDI_STEP_SOFTMAX) {
 		run_softmax(context, index, n_images);
-		return;
+		return QMD_OK;
 	}
 	qmdi_kernel_call *call = &context->calls[index];
 	call->n_images = n_images;
 	const size_t n_tasks = step->kernel->n_tasks(&step->shape, n_images);
 	if (context->n_threads == 1) {
 		step->kernel->run(call, 0, n_tasks);
-		return;
+		return QMD_OK;
 	}
 	const size_t n_shares = context->n_threads * SHARES_PER_THREAD;
 	step_job job = {step->kernel, call, n_tasks, n_tasks < n_shares ? n_tasks : n_shares};
-	run_tasks(context, step_task, &job, job.n_shares);
+	return run_tasks(context, step_task, &job, job.n_shares);
 }
 
 /* ---- Outputs ---- */
@@ -328,12 +358,9 @@ static void copy_outputs(const qmd_context *context, const qmd_output *outputs, 
 /* ---- The run ---- */
 
 static qmd_status run_batch(qmd_context *context, fill_job *job, size_t n_images, size_t n_steps) {
-	if (job->source->frames)
-		QMDI_TRY(render(context, job, n_images));
-	else
-		run_tasks(context, copy_task, job, n_images);
+	QMDI_TRY(job->source->frames ? render(context, job, n_images) : run_tasks(context, copy_task, job, n_images));
 	for (size_t i = 0; i < n_steps; i++)
-		run_step(context, i, n_images);
+		QMDI_TRY(run_step(context, i, n_images));
 	return QMD_OK;
 }
 
@@ -393,19 +420,19 @@ static int compare_times(const void *a, const void *b) {
 }
 
 /* times: [n_steps][repeats] */
-static void time_steps(qmd_context *context, fill_job *job, size_t n_images, size_t repeats, double *times) {
+static qmd_status time_steps(qmd_context *context, fill_job *job, size_t n_images, size_t repeats, double *times) {
 	const size_t n_steps = context->engine->n_steps;
-	run_tasks(context, copy_task, job, n_images);
-	for (size_t i = 0; i < n_steps; i++) /* warms up */
-		run_step(context, i, n_images);
+	QMDI_TRY(run_batch(context, job, n_images, n_steps)); /* warms up */
 	for (size_t repeat = 0; repeat < repeats; repeat++) {
-		run_tasks(context, copy_task, job, n_images); /* later steps may have written where the image was */
+		/* Later steps may have written where the image was. */
+		QMDI_TRY(run_tasks(context, copy_task, job, n_images));
 		for (size_t i = 0; i < n_steps; i++) {
 			const double start = seconds_now();
-			run_step(context, i, n_images);
+			QMDI_TRY(run_step(context, i, n_images));
 			times[i * repeats + repeat] = seconds_now() - start;
 		}
 	}
+	return QMD_OK;
 }
 
 qmd_status qmd_context_profile(qmd_context *context, const void *images, size_t n_images, uint32_t repeats,
@@ -427,13 +454,13 @@ qmd_status qmd_context_profile(qmd_context *context, const void *images, size_t 
 	fill_job job = {context, &source, 0};
 	qmdi_float_environment saved;
 	qmdi_float_enter(&saved);
-	time_steps(context, &job, n_images, repeats, times);
+	const qmd_status status = time_steps(context, &job, n_images, repeats, times);
 	qmdi_float_leave(&saved);
-	for (size_t i = 0; i < n_steps; i++) {
+	for (size_t i = 0; status == QMD_OK && i < n_steps; i++) {
 		double *own = times + i * repeats;
 		qsort(own, repeats, sizeof *own, compare_times);
 		seconds[i] = 0.5 * (own[(repeats - 1) / 2] + own[repeats / 2]);
 	}
 	qmdi_release(times);
-	return QMD_OK;
+	return status;
 }
