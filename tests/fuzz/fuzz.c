@@ -1,6 +1,7 @@
 #include "fuzz.h"
 
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,6 +11,53 @@
 
 #define MAX_FRAMES 16
 #define CONTAINER_HEAD_SIZE 40
+
+/* ---- Memory ---- */
+
+static size_t held, most_held = SIZE_MAX;
+
+static void *hold(void *pointer) {
+	held += malloc_usable_size(pointer);
+	if (held > most_held) {
+		fprintf(stderr, "%zu bytes are held, expected at most %zu\n", held, most_held);
+		abort();
+	}
+	return pointer;
+}
+
+static void *allocate(void *user, size_t size) {
+	(void)user;
+	return hold(malloc(size));
+}
+
+static void *reallocate(void *user, void *pointer, size_t size) {
+	(void)user;
+	const size_t before = malloc_usable_size(pointer);
+	void *made = realloc(pointer, size);
+	held -= made ? before : 0;
+	return hold(made);
+}
+
+static void release(void *user, void *pointer) {
+	(void)user;
+	held -= malloc_usable_size(pointer);
+	free(pointer);
+}
+
+void fuzz_limit_memory(size_t size) {
+	static const qmd_allocator counting = {allocate, reallocate, release, NULL};
+	static int is_counting;
+	if (!is_counting && qmd_set_allocator(&counting) != QMD_OK)
+		abort();
+	is_counting = 1;
+	most_held = held + (64u << 20) + 4 * size;
+}
+
+void fuzz_lift_memory_limit(void) {
+	most_held = SIZE_MAX;
+}
+
+/* ---- Inputs ---- */
 
 static char path[64];
 
@@ -32,6 +80,7 @@ const char *fuzz_file(const uint8_t *data, size_t size) {
 	static int descriptor = -1;
 	if (descriptor < 0)
 		descriptor = open_file();
+	fuzz_limit_memory(size);
 	if (ftruncate(descriptor, (off_t)size) != 0 || pwrite(descriptor, data, size, 0) != (ssize_t)size)
 		abort();
 	return path;

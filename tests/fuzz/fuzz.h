@@ -10,6 +10,15 @@
 /* One input, which may hold anything. Returns 0. */
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/*
+ * From here on a reader of an input of so many bytes may hold at most 64 MiB + 4 times those; it ends the process where
+ * it takes more. fuzz_file() does this too. NetCDF-C's own memory is not counted.
+ */
+void fuzz_limit_memory(size_t size);
+
+/* What was read is used: it may take what it needs. */
+void fuzz_lift_memory_limit(void);
+
 /* Name of a file that holds the input until the next call. */
 const char *fuzz_file(const uint8_t *data, size_t size);
 

@@ -6,6 +6,7 @@ static void load(const char *path) {
 	qmd_context *context;
 	if (qmd_engine_load(path, &engine) != QMD_OK)
 		return;
+	fuzz_lift_memory_limit();
 	if (qmd_context_create(engine, NULL, &context) == QMD_OK)
 		qmd_context_free(context);
 	qmd_engine_free(engine);

@@ -2,13 +2,10 @@
  * ONNX files. What the reader takes for a model must be one that everything else takes too: it is written, and, where
  * it is quantized, compiled.
  */
-#include <qmd.h>
-
 #include <stdlib.h>
 
+#include "fuzz.h"
 #include "onnx/onnx_internal.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 /* Big networks only slow the search down. */
 #define MAX_MACS 10000000
@@ -28,9 +25,11 @@ static void use(const qmd_model *model) {
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	qmd_model *model = NULL;
 	const qmd_onnx_import_options options = {.struct_size = sizeof options, .clip_weights = (int32_t)(size & 1)};
+	fuzz_limit_memory(size);
 	const qmd_status status = qmdi_onnx_import_bytes(data, size, "fuzz", &options, &model);
 	if (status != QMD_OK && model)
 		abort();
+	fuzz_lift_memory_limit();
 	if (status == QMD_OK)
 		use(model);
 	qmd_model_free(model);

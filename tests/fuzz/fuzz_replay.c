@@ -1,11 +1,41 @@
-/* Run a harness on files, and on all files of folders, without a fuzzer. */
+/* Run a harness without a fuzzer: on files, on all files of folders, and on each of them cut short and with damaged
+ * bytes. */
 #include <dirent.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "fuzz.h"
 
+#define MAX_SIZE (1 << 20)
+#define MAX_PLACES 250 /* of damage in a file */
+
 static size_t n_run;
+
+/* In memory of its very size, so that a sanitizer sees what reads beyond it. */
+static void run(const uint8_t *data, size_t size) {
+	uint8_t *exact = malloc(size > 0 ? size : 1);
+	if (!exact)
+		abort();
+	memcpy(exact, data, size);
+	LLVMFuzzerTestOneInput(exact, size);
+	free(exact);
+	n_run++;
+}
+
+static void run_damaged(uint8_t *data, size_t size) {
+	static const uint8_t values[] = {0x00, 0x7f, 0x80, 0xff};
+	for (size_t i = 0; i < MAX_PLACES && i < size; i++) {
+		const size_t at = size <= MAX_PLACES ? i : i * size / MAX_PLACES;
+		const uint8_t whole = data[at];
+		run(data, at);
+		for (size_t v = 0; v < sizeof values; v++) {
+			data[at] = values[v];
+			run(data, size);
+		}
+		data[at] = whole;
+	}
+}
 
 static int run_file(const char *path) {
 	FILE *file = fopen(path, "rb");
@@ -13,12 +43,12 @@ static int run_file(const char *path) {
 		perror(path);
 		return 0;
 	}
-	uint8_t *data = malloc(1 << 20);
-	const size_t size = data ? fread(data, 1, 1 << 20, file) : 0;
+	uint8_t *data = malloc(MAX_SIZE);
+	const size_t size = data ? fread(data, 1, MAX_SIZE, file) : 0;
 	fclose(file);
-	LLVMFuzzerTestOneInput(data, size);
+	run(data, size);
+	run_damaged(data, size);
 	free(data);
-	n_run++;
 	return 1;
 }
 

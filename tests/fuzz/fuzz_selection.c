@@ -17,6 +17,7 @@ static qmd_topology *make_topology(void) {
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size) {
 	static qmd_topology *topology;
+	fuzz_limit_memory(size);
 	if (!topology)
 		topology = make_topology();
 	char *text = malloc(size + 1);
