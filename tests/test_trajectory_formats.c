@@ -3,6 +3,7 @@
 
 #include <math.h>
 #include <stdio.h>
+#include <unistd.h>
 
 #include "dcd_fixture.h"
 #include "netcdf_fixture.h"
@@ -283,6 +284,57 @@ START_TEST(reads_files_of_several_formats) {
 }
 END_TEST
 
+/* Read frame `frame` of a file of three that is cut after it was opened; the frames before the cut may still be read.
+ */
+static void cut_fails(const char *path, off_t size) {
+	qmd_trajectory *trajectory = open_one(path);
+	const size_t n_atoms = qmd_trajectory_n_atoms(trajectory);
+	double time_ps, box[9];
+	int has_box;
+	float *xyz = malloc(n_atoms * 3 * sizeof *xyz);
+	ck_assert_ptr_nonnull(xyz);
+	ck_assert_uint_eq(qmd_trajectory_n_frames(trajectory), 3);
+	ck_assert_int_eq(truncate(path, size), 0);
+	qmdt_fails(qmd_trajectory_read(trajectory, 2, 1, xyz), QMD_ERROR_IO, path);
+	ck_assert_int_ne(qmd_trajectory_box(trajectory, 2, box, &has_box), QMD_OK);
+	ck_assert_int_eq(has_box, 0);
+	qmd_trajectory_time_ps(trajectory, 2, &time_ps);
+	free(xyz);
+	qmd_trajectory_free(trajectory);
+}
+
+START_TEST(notices_files_that_are_cut_while_they_are_open) {
+	static const double numbers[] = {1, 2, 3, 4, 5, 6, 90, 90, 90};
+	static const double cell[] = {30, 0, 40, 0, 0, 50};
+	const qmdt_netcdf netcdf = {
+		.n_frames = 3, .n_atoms = 5000, .times = numbers, .lengths = numbers, .angles = numbers};
+	cut_fails(qmdt_write_netcdf("cut.nc", &netcdf), 100000);
+	cut_fails(qmdt_write_dcd("cut.dcd", &(qmdt_dcd){.n_frames = 3, .n_atoms = 6, .cell = cell, .step_interval = 1}),
+			  400);
+	size_t size;
+	unsigned char *bytes = qmdt_read_file(corpus("xtc/water.xtc"), &size);
+	const char *path = qmdt_scratch("cut.xtc");
+	qmdt_write_file(path, bytes, size);
+	free(bytes);
+	cut_fails(path, 370); /* of 540 */
+}
+END_TEST
+
+/* A file that takes the name of an open one is another file, however short. */
+START_TEST(goes_on_with_a_file_that_was_replaced) {
+	const char *path = qmdt_write_netcdf("replaced.nc", &(qmdt_netcdf){.n_frames = 3, .n_atoms = 5000});
+	qmd_trajectory *trajectory = open_one(path);
+	float *xyz = malloc(5000 * 3 * sizeof *xyz);
+	ck_assert_ptr_nonnull(xyz);
+	ck_assert_int_eq(rename(qmdt_write_netcdf("short.nc", &(qmdt_netcdf){.n_frames = 1, .n_atoms = 1}), path), 0);
+	qmdt_ok(qmd_trajectory_read(trajectory, 2, 1, xyz));
+	for (size_t i = 0; i < 15000; i++)
+		ck_assert_float_eq(xyz[i], (float)qmdt_coordinate(2, i / 3, i % 3));
+	free(xyz);
+	qmd_trajectory_free(trajectory);
+}
+END_TEST
+
 START_TEST(refuses_what_is_no_trajectory) {
 	const char *path = qmdt_scratch("none");
 	qmdt_write_file(path, "", 0);
@@ -305,6 +357,8 @@ int main(void) {
 	tcase_add_test(dcd, counts_no_time_without_a_step);
 	tcase_add_test(dcd, refuses_malformed_dcd);
 	tcase_add_test(all, reads_files_of_several_formats);
+	tcase_add_test(all, notices_files_that_are_cut_while_they_are_open);
+	tcase_add_test(all, goes_on_with_a_file_that_was_replaced);
 	tcase_add_test(all, refuses_what_is_no_trajectory);
 	suite_add_tcase(suite, xtc);
 	suite_add_tcase(suite, dcd);

@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <strings.h>
+#include <sys/stat.h>
 
 #include "base/log.h"
 #include "base/memory.h"
@@ -28,8 +29,10 @@ typedef struct amber_variable {
 } amber_variable;
 
 typedef struct amber_file {
-	const char *path; /* borrowed */
-	int id;           /* of NetCDF-C */
+	const char *path;    /* borrowed */
+	char *absolute_path; /* realpath()'s */
+	struct stat opened;  /* the file as it was */
+	int id;              /* of NetCDF-C */
 	int is_open;
 	int is_restart;     /* one frame, and no dimension for it */
 	uint64_t n_records; /* of the file, if it has a record dimension */
@@ -263,8 +266,8 @@ static qmd_status find_variables(amber_file *file) {
 	return find_variable(file, &angles_layout, &file->cell_angles, lengths);
 }
 
-static qmd_status open_locked(amber_file *file, const char *absolute_path) {
-	const int code = nc_open(absolute_path, NC_NOWRITE, &file->id);
+static qmd_status open_locked(amber_file *file) {
+	const int code = nc_open(file->absolute_path, NC_NOWRITE, &file->id);
 	if (code != NC_NOERR)
 		return fail_netcdf(file, code, "cannot open");
 	file->is_open = 1;
@@ -273,13 +276,12 @@ static qmd_status open_locked(amber_file *file, const char *absolute_path) {
 
 /* NetCDF-C takes some names for addresses of servers; an absolute path without "//" is always a file. */
 static qmd_status open_absolute(amber_file *amber) {
-	char *absolute_path = realpath(amber->path, NULL);
-	if (!absolute_path)
+	amber->absolute_path = realpath(amber->path, NULL);
+	if (!amber->absolute_path || stat(amber->absolute_path, &amber->opened) != 0)
 		return qmdi_fail(QMD_ERROR_IO, "%s: cannot resolve the path", amber->path);
 	pthread_mutex_lock(&netcdf_lock);
-	const qmd_status status = open_locked(amber, absolute_path);
+	const qmd_status status = open_locked(amber);
 	pthread_mutex_unlock(&netcdf_lock);
-	free(absolute_path);
 	return status;
 }
 
@@ -310,11 +312,22 @@ static void close_amber(qmdi_trajectory_file *file) {
 		nc_close(amber->id);
 		pthread_mutex_unlock(&netcdf_lock);
 	}
+	free(amber->absolute_path);
 	qmdi_release(amber->row);
 	qmdi_release(amber);
 }
 
 /* ---- Reading ---- */
+
+/* NetCDF-C gives zeros beyond the end of a file that was cut after it had been opened; asked for after each read. */
+static qmd_status check_still_whole(const amber_file *amber) {
+	struct stat now;
+	if (stat(amber->absolute_path, &now) != 0 || now.st_ino != amber->opened.st_ino ||
+		now.st_dev != amber->opened.st_dev || now.st_size >= amber->opened.st_size)
+		return QMD_OK; /* another file of that name does not concern the open one */
+	return qmdi_fail(QMD_ERROR_IO, "%s: the file was cut from %lld to %lld bytes while it was open", amber->path,
+					 (long long)amber->opened.st_size, (long long)now.st_size);
+}
 
 static qmd_status read_amber(const qmdi_trajectory_file *file, size_t frame, float *xyz) {
 	const amber_file *amber = file->content;
@@ -327,6 +340,7 @@ static qmd_status read_amber(const qmdi_trajectory_file *file, size_t frame, flo
 	pthread_mutex_unlock(&netcdf_lock);
 	if (code != NC_NOERR)
 		return fail_netcdf(amber, code, "cannot read coordinates");
+	QMDI_TRY(check_still_whole(amber));
 	for (size_t i = 0; amber->row && i < 3 * amber->n_atoms; i++)
 		xyz[i] = (float)(amber->row[i] * amber->coordinates.scale);
 	return QMD_OK;
@@ -340,9 +354,11 @@ static qmd_status read_row(const amber_file *amber, const amber_variable *variab
 	pthread_mutex_lock(&netcdf_lock);
 	const int code = nc_get_vara_double(amber->id, variable->id, start, count, values);
 	pthread_mutex_unlock(&netcdf_lock);
-	for (size_t i = 0; code == NC_NOERR && i < n; i++)
+	if (code != NC_NOERR)
+		return fail_netcdf(amber, code, "cannot read");
+	for (size_t i = 0; i < n; i++)
 		values[i] *= variable->scale;
-	return code == NC_NOERR ? QMD_OK : fail_netcdf(amber, code, "cannot read");
+	return check_still_whole(amber);
 }
 
 static qmd_status time_of_amber(const qmdi_trajectory_file *file, size_t frame, double *time_ps) {
