@@ -229,6 +229,29 @@ START_TEST(reads_numbers_beyond_9999) {
 }
 END_TEST
 
+/* What AMBER, GROMACS and VMD write of more than 9999 residues. */
+START_TEST(keeps_residues_of_one_number_apart) {
+	qmd_topology *topology = load_text("ATOM      1  CA ASER A   1       1.000   0.000   0.000  0.30\n"
+									   "ATOM      2  CA BSER A   1       2.000   0.000   0.000  0.70\n"
+									   "ATOM      3  CA  ALA A9999       3.000   0.000   0.000  1.00\n"
+									   "ATOM      4  CA  ALA A   0       4.000   0.000   0.000  1.00\n"
+									   "ATOM      5  CA ASER A   1       5.000   0.000   0.000  0.60\n"
+									   "ATOM      6  CA BSER A   1       6.000   0.000   0.000  0.40\n"
+									   "ATOM      7  CA  ALA A99999      7.000   0.000   0.000  1.00\n"
+									   "ATOM      8  CA ASER A   1       8.000   0.000   0.000  0.50\n");
+	static const float expected[] = {2, 3, 4, 5, 7, 8};
+	float xyz[18];
+	ck_assert_uint_eq(qmd_topology_n_atoms(topology), 6);
+	ck_assert_uint_eq(qmd_topology_n_residues(topology), 6);
+	qmdt_ok(qmd_topology_coordinates(topology, xyz));
+	for (size_t i = 0; i < 6; i++) {
+		ck_assert_float_eq(xyz[3 * i], expected[i]);
+		ck_assert_uint_eq(atom_of(topology, i).residue, i);
+	}
+	qmd_topology_free(topology);
+}
+END_TEST
+
 START_TEST(refuses_malformed_pdb) {
 	qmd_topology *topology;
 	qmdt_fails(qmd_topology_load("/nowhere/x.pdb", &topology), QMD_ERROR_IO, "/nowhere/x.pdb");
@@ -305,6 +328,7 @@ int main(void) {
 	tcase_add_test(pdb, reads_serial_numbers_of_any_width);
 	tcase_add_test(pdb, reads_the_first_model_alone);
 	tcase_add_test(pdb, reads_numbers_beyond_9999);
+	tcase_add_test(pdb, keeps_residues_of_one_number_apart);
 	tcase_add_test(pdb, refuses_malformed_pdb);
 	tcase_add_test(pdb, reads_long_lines);
 	tcase_add_test(pdb, makes_topologies_from_memory);

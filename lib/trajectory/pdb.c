@@ -21,6 +21,7 @@ typedef struct pdb_atom {
 	double occupancy;
 	char location;  /* alternate location; ' ' for none */
 	char column_21; /* the last letter of the residue's name, until split_long_chains() says otherwise */
+	uint32_t lap;   /* how often residue numbers have started again */
 } pdb_atom;
 
 typedef struct pdb_reader {
@@ -155,6 +156,15 @@ static qmd_status parse_atom(const pdb_reader *reader, pdb_atom *parsed) {
 	return QMD_OK;
 }
 
+/* Writers that run out of columns for residue numbers let 0 or 1 follow 9999 or 99999. */
+static uint32_t count_laps(const pdb_reader *reader, int32_t number) {
+	if (reader->n_atoms == 0)
+		return 0;
+	const pdb_atom *before = &reader->atoms[reader->n_atoms - 1];
+	const int32_t last = before->atom.residue_number;
+	return before->lap + ((last == 9999 || last == 99999) && (number == 0 || number == 1));
+}
+
 static qmd_status add_atom(pdb_reader *reader) {
 	if (reader->n_atoms == reader->capacity) {
 		const size_t capacity = reader->capacity ? 2 * reader->capacity : 1024;
@@ -167,7 +177,9 @@ static qmd_status add_atom(pdb_reader *reader) {
 	if (reader->n_atoms >= QMDI_MAX_ATOMS)
 		return qmdi_fail(QMD_ERROR_RANGE, "%s: line %zu: more than %zu atoms", reader->path, reader->line_number,
 						 QMDI_MAX_ATOMS);
-	QMDI_TRY(parse_atom(reader, &reader->atoms[reader->n_atoms]));
+	pdb_atom *parsed = &reader->atoms[reader->n_atoms];
+	QMDI_TRY(parse_atom(reader, parsed));
+	parsed->lap = count_laps(reader, parsed->atom.residue_number);
 	reader->n_atoms++;
 	return QMD_OK;
 }
@@ -230,11 +242,16 @@ static void split_long_chains(const pdb_reader *reader) {
 	}
 }
 
+/* 0: locations of one atom. */
+static int compare_atoms(const pdb_atom *a, const pdb_atom *b) {
+	return a->lap != b->lap ? (a->lap < b->lap ? -1 : 1) : qmdi_compare_identity(&a->atom, &b->atom);
+}
+
 /* Locations of one atom stand together, the one to keep first. */
 static int compare_locations(const void *first, const void *second, void *context) {
 	const pdb_atom *atoms = context;
 	const size_t i = *(const size_t *)first, j = *(const size_t *)second;
-	const int order = qmdi_compare_identity(&atoms[i].atom, &atoms[j].atom);
+	const int order = compare_atoms(&atoms[i], &atoms[j]);
 	if (order != 0)
 		return order;
 	if (atoms[i].occupancy != atoms[j].occupancy)
@@ -255,7 +272,7 @@ static qmd_status choose_locations(pdb_reader *reader) {
 	qsort_r(located, n_located, sizeof *located, compare_locations, atoms);
 	const char dropped = 0;
 	for (size_t i = 1; i < n_located; i++)
-		if (qmdi_compare_identity(&atoms[located[i]].atom, &atoms[located[i - 1]].atom) == 0)
+		if (compare_atoms(&atoms[located[i]], &atoms[located[i - 1]]) == 0)
 			atoms[located[i]].location = dropped;
 	for (size_t i = 0; i < reader->n_atoms; i++)
 		if (atoms[i].location != dropped)
