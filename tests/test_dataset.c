@@ -421,6 +421,27 @@ START_TEST(follows_the_map_file) {
 }
 END_TEST
 
+START_TEST(warns_of_lines_about_other_states) {
+	log_lines lines = {0};
+	qmd_split *split;
+	qmd_dataset *dataset =
+		new_mapped("b A 1 ALA N -> A 1 ALA N\n\nbb A 1 ALA N -> A 1 ALA N\nbb A 1 ALA CA -> A 1 ALA CA\n");
+	qmdt_ok(add(dataset, "b", WILD));
+	qmd_set_log(keep_line, &lines);
+	qmdt_ok(qmd_split_all(dataset, &split));
+	qmd_split_free(split);
+	ck_assert_ptr_nonnull(
+		strstr(lines.last, "map.txt: line 3: the data set has no state 'bb'; 2 such lines are not used"));
+	ck_assert_uint_eq(lines.n, 1);
+	qmdt_ok(add(dataset, "bb", WILD));
+	qmdt_ok(qmd_split_all(dataset, &split));
+	qmd_split_free(split);
+	qmd_set_log(NULL, NULL);
+	ck_assert_uint_eq(lines.n, 1);
+	qmd_dataset_free(dataset);
+}
+END_TEST
+
 /* Two atoms change their names: lines are about the names in the file, not about those other lines gave. */
 START_TEST(swaps_atoms_by_the_map_file) {
 	qmd_dataset *dataset = new_mapped("b A 1 ALA N -> A 1 ALA CA\nb A 1 ALA CA -> A 1 ALA N\n");
@@ -636,6 +657,7 @@ int main(void) {
 	tcase_add_test(matching, gives_boxes);
 	tcase_add_test(matching, warns_once_of_jumps_over_half_a_box);
 	tcase_add_test(map, follows_the_map_file);
+	tcase_add_test(map, warns_of_lines_about_other_states);
 	tcase_add_test(map, swaps_atoms_by_the_map_file);
 	tcase_add_test(map, refuses_contradictory_maps);
 	tcase_add_test(map, refuses_malformed_maps);

@@ -67,10 +67,35 @@ static qmd_status collect(const uint8_t *roles, size_t n_frames, role wanted, ui
 	return QMD_OK;
 }
 
+static int has_state(const qmd_dataset *dataset, const char *name) {
+	for (size_t i = 0; i < dataset->n_states; i++)
+		if (strcmp(dataset->states[i].name, name) == 0)
+			return 1;
+	return 0;
+}
+
+/* A split is made when all states have been added: a line of the map file about any other may be misspelt. */
+static void warn_of_unused_lines(const qmd_dataset *dataset) {
+	const qmdi_atom_pair *first = NULL;
+	size_t n = 0;
+	for (size_t i = 0; i < dataset->map.n_pairs; i++) {
+		const qmdi_atom_pair *pair = &dataset->map.pairs[i];
+		if (has_state(dataset, pair->state))
+			continue;
+		if (!first)
+			first = pair;
+		n++;
+	}
+	if (first)
+		qmdi_log(QMD_LOG_WARNING, "%s: line %zu: the data set has no state '%s'; %zu such lines are not used",
+				 dataset->map.path, first->line, first->state, n);
+}
+
 /* Takes over `roles`. */
 static qmd_status make_split(const qmd_dataset *dataset, uint8_t *roles, int wants_test, qmd_split **split) {
 	qmd_status status = check_roles(dataset, roles, wants_test);
 	qmd_split *made = NULL;
+	warn_of_unused_lines(dataset);
 	if (status == QMD_OK) {
 		made = qmdi_zeroed(1, sizeof *made);
 		status = made ? QMD_OK : QMD_ERROR_MEMORY;
