@@ -1,0 +1,74 @@
+/*
+ * Which residues drive an engine's decision, and an FP32 model's.
+ *
+ *     $ explain_residues examples/data
+ *     214 residues, scored on 20 held-out frames
+ *     ... the margin falls by ... (...) without it
+ *     ...
+ *     ...
+ *     in FP32:
+ *     ... the margin falls by ... (...) without it
+ */
+#include "snippets.h"
+
+#include <stdio.h>
+
+/* [scores] */
+static void print_best(const qmd_explanation *explanation, uint32_t n) {
+	for (size_t i = 0; i < qmd_explanation_n_residues(explanation); i++) {
+		qmd_residue_score score;
+		score.struct_size = sizeof score;
+		check(qmd_explanation_residue(explanation, i, &score)); /* in the order of the molecule */
+		if (score.rank <= n)
+			printf("%u. %s%d: the margin falls by %.4f (%.4f) without it\n", score.rank, score.residue.residue_name,
+				   score.residue.residue_number, score.score, score.standard_error);
+	}
+}
+/* [scores] */
+
+/* [explain] */
+static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_split *split) {
+	size_t n;
+	const uint32_t *frames = qmd_split_test(split, &n);
+	qmd_explain_options options;
+	qmd_explain_options_init(&options);
+	options.n_threads = 0; /* all that the process may use: the result is the same */
+	qmd_explanation *explanation;
+	check(qmd_explain(engine, dataset, frames, n, &options, &explanation));
+	printf("%zu residues, scored on %zu held-out frames\n", qmd_explanation_n_residues(explanation), n);
+	print_best(explanation, 3);
+	qmd_explanation_free(explanation);
+}
+/* [explain] */
+
+/* [explain a model] */
+static void explain_model(qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels) {
+	qmd_model *model = train_briefly(dataset, split, pixels); /* bound to the pixels */
+	size_t n;
+	const uint32_t *frames = qmd_split_test(split, &n);
+	qmd_explanation *explanation;
+	check(qmd_explain_model(model, dataset, frames, n, NULL, &explanation));
+	printf("in FP32:\n");
+	print_best(explanation, 1);
+	qmd_explanation_free(explanation);
+	qmd_model_free(model);
+}
+/* [explain a model] */
+
+int main(int argc, char **argv) {
+	if (argc != 2)
+		return 2;
+	qmd_dataset *dataset = open_states(argv[1]);
+	qmd_split *split;
+	qmd_pixels *pixels;
+	check(qmd_split_by_replica(dataset, 0, &split));
+	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
+	qmd_engine *engine = make_engine(dataset, split, pixels);
+	explain(engine, dataset, split);
+	explain_model(dataset, split, pixels);
+	qmd_engine_free(engine);
+	qmd_pixels_free(pixels);
+	qmd_split_free(split);
+	qmd_dataset_free(dataset);
+	return 0;
+}
