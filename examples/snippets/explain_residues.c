@@ -6,6 +6,7 @@
  *     ... the margin falls by ... (...) without it
  *     ...
  *     ...
+ *     frame 0 alone scores residue ... highest, ...
  *     in FP32:
  *     ... the margin falls by ... (...) without it
  */
@@ -26,6 +27,19 @@ static void print_best(const qmd_explanation *explanation, uint32_t n) {
 }
 /* [scores] */
 
+/* [frame scores] */
+static void print_best_of_frame(const qmd_explanation *explanation, const uint32_t *frames, size_t frame) {
+	const size_t n_residues = qmd_explanation_n_residues(explanation);
+	if (frame >= qmd_explanation_n_frames(explanation))
+		return;
+	const double *scores = qmd_explanation_frame_scores(explanation) + frame * n_residues;
+	size_t best = 0;
+	for (size_t i = 1; i < n_residues; i++)
+		best = scores[i] > scores[best] ? i : best;
+	printf("frame %u alone scores residue %zu highest, %.4f\n", frames[frame], best + 1, scores[best]);
+}
+/* [frame scores] */
+
 /* [explain] */
 static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_split *split) {
 	size_t n;
@@ -37,6 +51,7 @@ static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_sp
 	check(qmd_explain(engine, dataset, frames, n, &options, &explanation));
 	printf("%zu residues, scored on %zu held-out frames\n", qmd_explanation_n_residues(explanation), n);
 	print_best(explanation, 3);
+	print_best_of_frame(explanation, frames, 0);
 	qmd_explanation_free(explanation);
 }
 /* [explain] */

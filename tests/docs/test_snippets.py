@@ -47,7 +47,8 @@ def test_every_function_is_shown():
     for header in (SOURCE / "include" / "qmd").glob("*.h"):
         for match in add_examples.FUNCTION.finditer(header.read_text()):
             functions.add(match["name"])
-            assert add_examples.find_example(header.stem, match["name"]), f"{header.name}: {match['name']} is in no piece"
+            assert add_examples.find_example(header.stem, match["name"]), (
+                f"{header.name}: no piece of examples/snippets/*.c calls {match['name']}()")
     assert functions == set((SOURCE / "tests" / "symbols.txt").read_text().split())
 
 
