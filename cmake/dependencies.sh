@@ -31,4 +31,4 @@ qmd_install_packages() {
 }
 
 # What the library and the qmd program are built with.
-qmd_build_packages="gcc g++ cmake ninja-build pkg-config libnetcdf-dev libdnnl-dev libpng-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev liblapacke-dev"
+qmd_build_packages="gcc g++ cmake ninja-build pkg-config libnetcdf-dev libdnnl-dev libpng-dev libjansson-dev libprotobuf-c-dev protobuf-c-compiler libonnx-dev liblapacke-dev libxlsxwriter-dev"

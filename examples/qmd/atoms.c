@@ -44,3 +44,15 @@ int atoms_check_pixels(const qmd_pixels *pixels, const qmd_dataset *dataset) {
 	}
 	return PROGRAM_OK;
 }
+
+int atoms_find(const qmd_dataset *dataset, uint32_t **indices) {
+	*indices = calloc(qmd_dataset_n_atoms(dataset) + 1, sizeof **indices);
+	if (!*indices)
+		return fail_memory();
+	const qmd_status status = qmd_dataset_atom_indices(dataset, 0, *indices);
+	if (status == QMD_OK)
+		return PROGRAM_OK;
+	free(*indices);
+	*indices = NULL;
+	return fail_status(status);
+}

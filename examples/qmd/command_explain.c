@@ -11,6 +11,7 @@
 #include "report.h"
 #include "residue_files.h"
 #include "svg.h"
+#include "workbook.h"
 
 typedef struct explain_job {
 	const program_arguments *arguments;
@@ -84,6 +85,8 @@ static int write_results(const explain_job *job) {
 		TRY(residue_files_write(a->output, job->dataset, job->residues, job->n_residues, title));
 	else if (a->output && files_has_suffix(a->output, ".svg"))
 		TRY(svg_write_profile(a->output, job->residues, job->n_residues, title));
+	else if (a->output && files_has_suffix(a->output, ".xlsx"))
+		TRY(workbook_write(a->output, job->dataset, job->residues, job->n_residues));
 	else if (a->output)
 		TRY(residues_write_csv(a->output, job->residues, job->n_residues));
 	if (a->json)
@@ -130,7 +133,7 @@ static const option_code options[] = {
 const program_command command_explain = {
 	.name = "explain",
 	.summary = "Score the residues that drive an engine's decision",
-	.operands = "ENGINE.qme --state NAME=PDB,NC[,NC...] ... [-o FILE.csv|FILE.svg|DIR/]",
+	.operands = "ENGINE.qme --state NAME=PDB,NC[,NC...] ... [-o FILE.csv|FILE.svg|FILE.xlsx|DIR/]",
 	.details =
 		"\nEach residue's pixels are set to 'no displacement' in turn; its score is how much the logit margin of the\n"
 		"frame's own state falls. With --method shap it is the residue's Shapley value: its share of the margin, from\n"

@@ -43,25 +43,41 @@ static int write_and_sync(int descriptor, const char *data, size_t size) {
 	return fsync(descriptor);
 }
 
-int files_write(const char *path, const void *data, size_t size) {
-	char *temporary = NULL;
-	if (asprintf(&temporary, "%s.tmp-%ld", path, (long)getpid()) < 0)
+int files_begin(const char *path, char **temporary) {
+	if (asprintf(temporary, "%s.tmp-%ld", path, (long)getpid()) < 0) {
+		*temporary = NULL;
 		return fail_memory();
-	int code = PROGRAM_OK;
-	const int descriptor = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
-	if (descriptor < 0) {
-		code = fail("%s: cannot be written: %s", path, strerror(errno));
-		free(temporary);
-		return code;
 	}
-	if (write_and_sync(descriptor, data, size) != 0)
-		code = fail("%s: cannot be written: %s", path, strerror(errno));
-	if (close(descriptor) != 0 && code == PROGRAM_OK)
-		code = fail("%s: cannot be written: %s", path, strerror(errno));
+	const int descriptor = open(*temporary, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+	if (descriptor < 0)
+		return fail("%s: cannot be written: %s", path, strerror(errno));
+	close(descriptor);
+	return PROGRAM_OK;
+}
+
+int files_commit(const char *temporary, const char *path, int code) {
 	if (code == PROGRAM_OK && rename(temporary, path) != 0)
 		code = fail("%s: cannot be written: %s", path, strerror(errno));
 	if (code != PROGRAM_OK)
 		unlink(temporary);
+	return code;
+}
+
+static int fill(const char *temporary, const char *path, const void *data, size_t size) {
+	const int descriptor = open(temporary, O_WRONLY | O_CLOEXEC);
+	int code = PROGRAM_OK;
+	if (descriptor < 0 || write_and_sync(descriptor, data, size) != 0)
+		code = fail("%s: cannot be written: %s", path, strerror(errno));
+	if (descriptor >= 0 && close(descriptor) != 0 && code == PROGRAM_OK)
+		code = fail("%s: cannot be written: %s", path, strerror(errno));
+	return code;
+}
+
+int files_write(const char *path, const void *data, size_t size) {
+	char *temporary = NULL;
+	int code = files_begin(path, &temporary);
+	if (code == PROGRAM_OK && temporary)
+		code = files_commit(temporary, path, fill(temporary, path, data, size));
 	free(temporary);
 	return code;
 }

@@ -12,6 +12,13 @@ int files_make_folder(const char *path);
 /* Write a file at once: an old one stays whole if that fails. */
 int files_write(const char *path, const void *data, size_t size);
 
+/* Make an empty file, to be filled and then given the name `path`; its own name is malloc'd. */
+int files_begin(const char *path, char **temporary);
+
+/* Give a whole file its name, or, where `code` says that writing it failed, remove it. Returns `code`, or its own
+ * failure. */
+int files_commit(const char *temporary, const char *path, int code);
+
 /* FOLDER/NAME, the name by a format, in malloc'd memory; NULL if there is none. */
 __attribute__((format(printf, 2, 3))) char *files_path(const char *folder, const char *format, ...);
 

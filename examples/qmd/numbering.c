@@ -2,10 +2,11 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+
+#include "report.h"
 
 #define N_FIELDS 3
 
@@ -88,12 +89,7 @@ static int read_number(const table_line *line, int32_t *number, char *insertion_
 
 static int check_label(const table_line *line) {
 	const char *label = line->fields[2];
-	json_t *text = json_string(label); /* NULL unless it is UTF-8 */
-	int is_text = text != NULL;
-	json_decref(text);
-	for (const char *c = label; *c; c++)
-		is_text &= (unsigned char)*c >= 0x20 && *c != 0x7f;
-	if (!is_text)
+	if (!report_is_text(label))
 		return fail("%s: line %zu: the label is no UTF-8 text", line->path, line->number);
 	if (strlen(label) >= RESIDUE_LABEL_SIZE)
 		return fail("%s: line %zu: the label '%s' is longer than %d bytes", line->path, line->number, label,

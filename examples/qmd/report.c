@@ -13,6 +13,15 @@ json_t *report_number(double value) {
 	return isfinite(value) ? json_real(value) : json_null();
 }
 
+int report_is_text(const char *text) {
+	json_t *string = json_string(text); /* NULL unless it is UTF-8 */
+	int is_text = string != NULL;
+	json_decref(string);
+	for (; *text; text++)
+		is_text &= (unsigned char)*text >= 0x20 && *text != 0x7f;
+	return is_text;
+}
+
 json_t *report_quality(const classifier_quality *quality) {
 	return json_pack("{s:o, s:o, s:o}", "train_accuracy", report_number(quality->train_accuracy), "test_accuracy",
 					 report_number(quality->test_accuracy), "test_auc", report_number(quality->test_auc));

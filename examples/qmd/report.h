@@ -11,6 +11,9 @@
 /* A number with 9 digits at most, or null where it is not finite. */
 json_t *report_number(double value);
 
+/* Is it UTF-8 without control characters? */
+int report_is_text(const char *text);
+
 /* {"train_accuracy", "test_accuracy", "test_auc"} */
 json_t *report_quality(const classifier_quality *quality);
 

@@ -11,8 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "atoms.h"
 #include "files.h"
 #include "svg.h"
+#include "workbook.h"
 
 #define FACTOR_SIZE 7 /* six columns */
 #define MAX_DECIMALS 3
@@ -37,26 +39,9 @@ static int put_atom(FILE *csv, const qmd_dataset *dataset, size_t i, uint32_t in
 	return PROGRAM_OK;
 }
 
-/* Where the data set's atoms stand in the first state's topology, in malloc'd memory; NULL after a message. */
-static uint32_t *find_atoms(const qmd_dataset *dataset) {
-	uint32_t *indices = calloc(qmd_dataset_n_atoms(dataset) + 1, sizeof *indices);
-	if (!indices) {
-		fail_memory();
-		return NULL;
-	}
-	const qmd_status status = qmd_dataset_atom_indices(dataset, 0, indices);
-	if (status == QMD_OK)
-		return indices;
-	fail_status(status);
-	free(indices);
-	return NULL;
-}
-
 static int put_atoms(FILE *csv, const qmd_dataset *dataset, const profile_residue *residues) {
-	uint32_t *indices = find_atoms(dataset);
-	if (!indices)
-		return PROGRAM_FAILED;
-	int code = PROGRAM_OK;
+	uint32_t *indices = NULL;
+	int code = atoms_find(dataset, &indices);
 	for (size_t i = 0; i < qmd_dataset_n_atoms(dataset) && code == PROGRAM_OK; i++)
 		code = put_atom(csv, dataset, i, indices[i], residues);
 	free(indices);
@@ -135,9 +120,8 @@ static int map_residues(const qmd_dataset *dataset, size_t *map) {
 	const qmd_topology *topology = qmd_dataset_topology(dataset, 0);
 	for (size_t r = 0; r < qmd_topology_n_residues(topology); r++)
 		map[r] = NO_RESIDUE;
-	uint32_t *indices = find_atoms(dataset);
-	if (!indices)
-		return PROGRAM_FAILED;
+	uint32_t *indices = NULL;
+	TRY(atoms_find(dataset, &indices));
 	qmd_status status = QMD_OK;
 	for (size_t i = 0; i < qmd_dataset_n_atoms(dataset) && status == QMD_OK; i++) {
 		qmd_atom shared, own;
@@ -296,11 +280,15 @@ static int write_structure(const char *folder, const qmd_dataset *dataset, const
 int residue_files_write(const char *folder, const qmd_dataset *dataset, const profile_residue *residues,
 						size_t n_residues, const char *title) {
 	char *csv = files_path(folder, "residues.csv"), *svg = files_path(folder, "residues.svg");
-	int code = csv && svg ? residues_write_csv(csv, residues, n_residues) : fail_memory();
+	char *workbook = files_path(folder, "residues.xlsx");
+	int code = csv && svg && workbook ? residues_write_csv(csv, residues, n_residues) : fail_memory();
 	if (code == PROGRAM_OK)
 		code = svg_write_profile(svg, residues, n_residues, title);
+	if (code == PROGRAM_OK && workbook_is_built())
+		code = workbook_write(workbook, dataset, residues, n_residues);
 	free(csv);
 	free(svg);
+	free(workbook);
 	TRY(code);
 	return write_structure(folder, dataset, residues, n_residues);
 }

@@ -99,8 +99,9 @@ static int remove_fold(const char *folder, size_t number, int *was_there) {
 
 /* Results of an earlier study, which may have had more folds, must not be taken for this one's. */
 static int clear_folder(const study *s) {
-	static const char *const names[] = {"report.json",  "report.html",  "residues.csv", "residues.svg", "atoms.csv",
-										"residues.pdb", "residues.pml", "residues.vmd", "residues.cxc", "frames.png"};
+	static const char *const names[] = {"report.json",   "report.html",  "residues.csv", "residues.svg",
+										"residues.xlsx", "atoms.csv",    "residues.pdb", "residues.pml",
+										"residues.vmd",  "residues.cxc", "frames.png"};
 	for (size_t i = 0; i < sizeof names / sizeof *names; i++)
 		TRY(remove_named(s->folder, names[i]));
 	int was_there = 1;

@@ -10,6 +10,7 @@
 #include "report_html.h"
 #include "residue_files.h"
 #include "table.h"
+#include "workbook.h"
 
 #define SCHEMA "qmd-study-1"
 
@@ -144,10 +145,11 @@ static json_t *describe_files(const study *s) {
 		json_array_append_new(models, json_sprintf("fold-%zu.qmd", k));
 		json_array_append_new(engines, json_sprintf("fold-%zu.qme", k));
 	}
-	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s, s:[s, s, s], s:s, s:o, s:o}", "report", "report.json", "page",
-					 "report.html", "residues", "residues.csv", "residue_profile", "residues.svg", "atoms", "atoms.csv",
-					 "residue_structure", "residues.pdb", "structure_scripts", "residues.pml", "residues.vmd",
-					 "residues.cxc", "frames", "frames.png", "models", models, "engines", engines);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s?, s:s, s:s, s:[s, s, s], s:s, s:o, s:o}", "report", "report.json",
+					 "page", "report.html", "residues", "residues.csv", "residue_profile", "residues.svg", "workbook",
+					 workbook_is_built() ? "residues.xlsx" : NULL, "atoms", "atoms.csv", "residue_structure",
+					 "residues.pdb", "structure_scripts", "residues.pml", "residues.vmd", "residues.cxc", "frames",
+					 "frames.png", "models", models, "engines", engines);
 }
 
 int study_write_report(const study *s, json_t **report) {

@@ -55,7 +55,7 @@ def assert_fails(result, code, part):
 
 
 # What shows scores of residues on the structure.
-STRUCTURE = {"atoms.csv", "residues.pdb", "residues.pml", "residues.vmd", "residues.cxc"}
+STRUCTURE = {"residues.xlsx", "atoms.csv", "residues.pdb", "residues.pml", "residues.vmd", "residues.cxc"}
 
 
 @pytest.fixture(scope="session")

@@ -4,6 +4,7 @@ import csv
 import io
 import json
 
+import openpyxl
 import pytest
 
 from test_program import BRIEF, DATA, SMALL, STATES, assert_fails, qmd, read_csv, succeed, succeed_json
@@ -118,3 +119,48 @@ def test_labels_in_a_study(tmp_path):
     top = next(row for row in rows if row["rank"] == "1")
     assert f"{top['name']} {top['number']} ({top['label']})" in (out / "report.html").read_text()
     assert json.loads((out / "report.json").read_text())["numbering"] == str(path)
+
+
+# ---- Workbooks, read by openpyxl ----
+
+
+def sheet(path, name):
+    rows = list(openpyxl.load_workbook(path)[name].iter_rows(values_only=True))
+    return [dict(zip(rows[0], row)) for row in rows[1:]]
+
+
+def assert_same(rows, expected):
+    """A sheet holds what a CSV file does, numbers as numbers and nothing where a field is empty."""
+    assert len(rows) == len(expected)
+    for row, line in zip(rows, expected):
+        assert list(row) == list(line)
+        for key, text in line.items():
+            if isinstance(row[key], (int, float)):
+                assert row[key] == pytest.approx(float(text), rel=1e-8, abs=1e-300)
+            else:
+                assert key in ("chain", "insertion_code", "name", "atom", "label") and (row[key] or "") == text
+
+
+def test_a_workbook_holds_what_the_tables_do(engine, tmp_path):
+    labels = table(tmp_path, ",10,'=1+1\n,11,<&>\n")
+    output = tmp_path / "out"
+    assert explain(engine, labels, "-o", f"{output}/").returncode == 0
+    residues = read_csv(output / "residues.csv")
+    assert_same(sheet(output / "residues.xlsx", "residues"), residues)
+    assert_same(sheet(output / "residues.xlsx", "atoms"), read_csv(output / "atoms.csv"))
+    assert [row["label"] for row in residues[9:11]] == ["'=1+1", "<&>"]
+
+
+def test_the_same_scores_give_the_same_workbook(engine, tmp_path):
+    for name in ("a.xlsx", "b.xlsx"):
+        assert f"Written to {tmp_path / name}" in succeed("explain", engine, *EXPLAIN, "-o", tmp_path / name)
+    assert (tmp_path / "a.xlsx").read_bytes() == (tmp_path / "b.xlsx").read_bytes()
+    assert {path.name for path in tmp_path.iterdir()} == {"a.xlsx", "b.xlsx"}
+
+
+def test_a_workbook_that_cannot_be_written(engine, tmp_path):
+    result = qmd("explain", engine, *EXPLAIN, "-o", tmp_path / "nowhere" / "a.xlsx")
+    assert_fails(result, 1, "a.xlsx: cannot be written")
+    (tmp_path / "b.xlsx").mkdir()
+    assert_fails(qmd("explain", engine, *EXPLAIN, "-o", tmp_path / "b.xlsx"), 1, "b.xlsx: cannot be written")
+    assert {path.name for path in tmp_path.iterdir()} == {"b.xlsx"}
