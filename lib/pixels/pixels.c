@@ -11,10 +11,6 @@
 /* Images of more atoms would not be images any more, and their indices still fit 32 bits. */
 #define MAX_ATOMS ((size_t)1 << 24)
 
-/* M of DESIGN.md: rgb = M xyz. */
-static const double icnnmd_matrix[3][3] = {
-	{2.0413690, -0.5649464, -0.3446944}, {-0.9692660, 1.8760108, 0.0415560}, {0.0134474, -0.1183897, 1.0154096}};
-
 /* ---- The handle ---- */
 
 static size_t side_of(size_t n_atoms) {
@@ -197,18 +193,11 @@ qmd_status qmdi_pixels_place(const qmd_pixels *pixels, const qmd_frame *frame, v
 	qmdi_superposition superposition;
 	QMDI_TRY(qmdi_frame_to_grid(pixels, frame, xyz, integers));
 	qmdi_superpose(&pixels->anchors, integers, pixels->n_atoms, &superposition);
-	for (int k = 0; k < 3; k++) {
-		double *turn = placement->turn[k];
-		for (int j = 0; j < 3; j++)
-			turn[j] = superposition.rotation[k][j] * QMDI_PIXELS_FRACTION;
-		const double *centre = superposition.centre;
-		placement->shift[k] = pixels->centre[k] - ((turn[0] * centre[0] + turn[1] * centre[1]) + turn[2] * centre[2]);
-	}
+	qmdi_place(&superposition, pixels->centre, placement);
 	*grid = integers;
 	return QMD_OK;
 }
 
-/* Rounding before clamping is the same as after it, and integers are clamped without branches. */
 QMDI_VECTORIZED
 static void draw_displacement(const qmd_pixels *pixels, const int32_t *grid, const qmdi_placement *placement,
 							  int32_t *values) {
@@ -220,12 +209,8 @@ static void draw_displacement(const qmd_pixels *pixels, const int32_t *grid, con
 		const double t_x = turn[0], t_y = turn[1], t_z = turn[2], shift = placement->shift[k];
 		const float *reference = pixels->planes + k * n;
 		int32_t *restrict out = values + k * n;
-		for (size_t i = 0; i < n; i++) {
-			const double at = ((t_x * x[i] + t_y * y[i]) + t_z * z[i]) + shift;
-			const int32_t value = (int32_t)qmdi_round_even((at - (double)reference[i]) / (double)steps[i]);
-			const int32_t high = value < 127 ? value : 127;
-			out[i] = high > -127 ? high : -127;
-		}
+		for (size_t i = 0; i < n; i++)
+			out[i] = qmdi_displacement(qmdi_turned(t_x, t_y, t_z, x[i], y[i], z[i]) + shift, reference[i], steps[i]);
 	}
 }
 
@@ -235,23 +220,20 @@ static void draw_icnnmd(const qmd_pixels *pixels, const int32_t *grid, const qmd
 	const size_t n = pixels->n_atoms;
 	const int32_t *x = grid, *y = grid + n, *z = grid + 2 * n;
 	double mix[3][3], low[3] = {INFINITY, INFINITY, INFINITY}, high[3] = {-INFINITY, -INFINITY, -INFINITY};
-	for (int k = 0; k < 3; k++)
-		for (int j = 0; j < 3; j++)
-			mix[k][j] = (icnnmd_matrix[k][0] * placement->turn[0][j] + icnnmd_matrix[k][1] * placement->turn[1][j]) +
-						icnnmd_matrix[k][2] * placement->turn[2][j];
+	qmdi_icnnmd_mix(placement, mix);
 	for (size_t i = 0; i < n; i++) {
 		for (int k = 0; k < 3; k++) {
-			const double value = (mix[k][0] * x[i] + mix[k][1] * y[i]) + mix[k][2] * z[i];
+			const double value = qmdi_turned(mix[k][0], mix[k][1], mix[k][2], x[i], y[i], z[i]);
 			low[k] = value < low[k] ? value : low[k];
 			high[k] = value > high[k] ? value : high[k];
 		}
 	}
 	for (size_t k = 0; k < 3; k++) {
 		const double m_x = mix[k][0], m_y = mix[k][1], m_z = mix[k][2], base = low[k];
-		const double width = high[k] > base ? high[k] - base : 1.0;
+		const double width = qmdi_icnnmd_width(base, high[k]);
 		int32_t *restrict out = values + k * n;
 		for (size_t i = 0; i < n; i++)
-			out[i] = (int32_t)((((m_x * x[i] + m_y * y[i]) + m_z * z[i]) - base) / width * 255.0);
+			out[i] = qmdi_icnnmd_colour(qmdi_turned(m_x, m_y, m_z, x[i], y[i], z[i]), base, width);
 	}
 }
 

@@ -9,7 +9,7 @@
 #define MIN_BOX 1.0
 #define MAX_BOX 1e6
 
-static qmd_status check_frame(const qmd_pixels *pixels, const qmd_frame *frame) {
+qmd_status qmdi_frame_check(const qmd_pixels *pixels, const qmd_frame *frame) {
 	qmd_frame unused;
 	QMDI_TRY(qmdi_options_copy(&unused, sizeof unused, sizeof unused, frame, "qmd_frame"));
 	if (!frame->xyz)
@@ -50,32 +50,28 @@ static void gather(const qmd_frame *frame, size_t n, double *xyz) {
 	}
 }
 
-static qmd_status read_box(const qmd_frame *frame, double box[3][3]) {
+qmd_status qmdi_frame_box(const qmd_frame *frame, qmdi_box *box) {
 	const double unit = frame->unit == QMD_NM ? 10.0 : 1.0;
+	double vectors[3][3];
 	for (int i = 0; i < 3; i++) {
 		for (int j = 0; j < 3; j++) {
-			box[i][j] = frame->box[3 * i + j] * unit;
-			const int good = j < i    ? fabs(box[i][j]) <= MAX_BOX
-							 : j == i ? box[i][j] >= MIN_BOX && box[i][j] <= MAX_BOX
-									  : box[i][j] == 0.0;
+			const double x = vectors[i][j] = frame->box[3 * i + j] * unit;
+			const int good = j < i ? fabs(x) <= MAX_BOX : j == i ? x >= MIN_BOX && x <= MAX_BOX : x == 0.0;
 			if (!good)
 				return qmdi_fail(
 					QMD_ERROR_RANGE,
 					"frame: box vector %c has %c = %g angstrom, expected a along x, b in the xy plane, and "
 					"a.x, b.y and c.z from %g to %g angstrom",
-					"abc"[i], "xyz"[j], box[i][j], MIN_BOX, MAX_BOX);
+					"abc"[i], "xyz"[j], x, MIN_BOX, MAX_BOX);
 		}
 	}
+	*box = (qmdi_box){.a_x = vectors[0][0],
+					  .b_x = vectors[1][0],
+					  .b_y = vectors[1][1],
+					  .c_x = vectors[2][0],
+					  .c_y = vectors[2][1],
+					  .c_z = vectors[2][2]};
 	return QMD_OK;
-}
-
-/* The integer nearest to |x| < 2^51, and its low 32 bits in *low: anything for what does not fit there. */
-static inline double round_to_integer(double x, uint32_t *low) {
-	const double shifted = x + 0x1.8p52;
-	uint64_t bits;
-	memcpy(&bits, &shifted, sizeof bits);
-	*low = (uint32_t)bits;
-	return shifted - 0x1.8p52;
 }
 
 /*
@@ -86,25 +82,17 @@ static inline double round_to_integer(double x, uint32_t *low) {
  * images: scratch, three planes of n. Loops that depend on nothing but their own atom are vectorized, hence three.
  */
 QMDI_VECTORIZED
-static void make_whole(const double box[3][3], size_t n, double *xyz, uint32_t *images) {
-	const double a_x = box[0][0], b_x = box[1][0], b_y = box[1][1], c_x = box[2][0], c_y = box[2][1], c_z = box[2][2];
-	const double per_a = 1.0 / a_x, per_b = 1.0 / b_y, per_c = 1.0 / c_z;
+static void make_whole(const qmdi_box *given, size_t n, double *xyz, uint32_t *images) {
+	const qmdi_box box = *given;
 	double *restrict x = xyz, *restrict y = xyz + n, *restrict z = xyz + 2 * n;
 	uint32_t *restrict a = images, *restrict b = images + n, *restrict c = images + 2 * n;
 	a[0] = b[0] = c[0] = 0;
-	for (size_t i = 1; i < n; i++) {
-		const double along_c = round_to_integer((z[i - 1] - z[i]) * per_c, &c[i]);
-		const double along_b = round_to_integer(((y[i - 1] - y[i]) - along_c * c_y) * per_b, &b[i]);
-		round_to_integer(((x[i - 1] - x[i]) - along_c * c_x - along_b * b_x) * per_a, &a[i]);
-	}
+	for (size_t i = 1; i < n; i++)
+		qmdi_count_images(box, x[i - 1] - x[i], y[i - 1] - y[i], z[i - 1] - z[i], &a[i], &b[i], &c[i]);
 	for (size_t i = 1; i < n; i++)
 		a[i] += a[i - 1], b[i] += b[i - 1], c[i] += c[i - 1];
-	for (size_t i = 1; i < n; i++) {
-		const double n_a = (int32_t)a[i], n_b = (int32_t)b[i], n_c = (int32_t)c[i];
-		x[i] = ((x[i] + n_a * a_x) + n_b * b_x) + n_c * c_x;
-		y[i] = (y[i] + n_b * b_y) + n_c * c_y;
-		z[i] += n_c * c_z;
-	}
+	for (size_t i = 1; i < n; i++)
+		qmdi_move_by_images(box, (int32_t)a[i], (int32_t)b[i], (int32_t)c[i], &x[i], &y[i], &z[i]);
 }
 
 /* Negative if a coordinate is not finite or too far from `origin`. */
@@ -120,7 +108,7 @@ static int64_t plane_to_grid(const double *x, size_t n, double origin, int32_t *
 }
 
 /* Name the first atom that is not finite, else the first that is too far. */
-static qmd_status fail_at_atom(const qmd_pixels *pixels, const qmd_frame *frame, const double box[3][3], double *xyz,
+static qmd_status fail_at_atom(const qmd_pixels *pixels, const qmd_frame *frame, const qmdi_box *box, double *xyz,
 							   int32_t *grid) {
 	const size_t n = pixels->n_atoms, first = pixels->superposed[0];
 	gather(frame, n, xyz);
@@ -150,15 +138,15 @@ static qmd_status fail_at_atom(const qmd_pixels *pixels, const qmd_frame *frame,
 
 qmd_status qmdi_frame_to_grid(const qmd_pixels *pixels, const qmd_frame *frame, double *xyz, int32_t *grid) {
 	const size_t n = pixels->n_atoms, first = pixels->superposed[0];
-	double box[3][3] = {{0.0}};
-	QMDI_TRY(check_frame(pixels, frame));
+	qmdi_box box = {0};
+	QMDI_TRY(qmdi_frame_check(pixels, frame));
 	if (frame->box)
-		QMDI_TRY(read_box(frame, box));
+		QMDI_TRY(qmdi_frame_box(frame, &box));
 	gather(frame, n, xyz);
 	if (frame->box)
-		make_whole(box, n, xyz, (uint32_t *)grid);
+		make_whole(&box, n, xyz, (uint32_t *)grid);
 	int64_t off_grid = 0;
 	for (size_t axis = 0; axis < 3; axis++)
 		off_grid |= plane_to_grid(xyz + axis * n, n, xyz[axis * n + first], grid + axis * n);
-	return off_grid < 0 ? fail_at_atom(pixels, frame, box, xyz, grid) : QMD_OK;
+	return off_grid < 0 ? fail_at_atom(pixels, frame, &box, xyz, grid) : QMD_OK;
 }

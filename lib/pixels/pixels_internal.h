@@ -10,8 +10,6 @@
 #include "pixels/superpose.h"
 
 #define QMDI_PIXEL_CHANNELS 3
-/* Coordinates are rounded to this fraction of an angstrom before anything is computed from them. */
-#define QMDI_PIXELS_FRACTION 0x1p-13
 /* A displacement stays below 2^12 angstrom and hence 2^30 steps of this many angstrom: it is rounded to an int32_t. */
 #define QMDI_MIN_STEP 0x1p-18
 
@@ -47,17 +45,7 @@ qmd_pixels *qmdi_pixels_retain(const qmd_pixels *pixels);
 /* Bytes of scratch memory that rendering one frame needs. */
 size_t qmdi_pixels_workspace_size(const qmd_pixels *pixels);
 
-/*
- * Put a frame on the grid and superpose it on the reference. Where an atom went, in angstrom, is then, along axis k,
- *
- *     ((turn[k][0] * x + turn[k][1] * y) + turn[k][2] * z) + shift[k]
- *
- * with the integers x, y, z of *grid: planes of n_atoms inside the workspace.
- */
-typedef struct qmdi_placement {
-	double turn[3][3], shift[3];
-} qmdi_placement;
-
+/* Put a frame on the grid, planes of n_atoms integers inside the workspace, and superpose it on the reference. */
 qmd_status qmdi_pixels_place(const qmd_pixels *pixels, const qmd_frame *frame, void *workspace, const int32_t **grid,
 							 qmdi_placement *placement);
 

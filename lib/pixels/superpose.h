@@ -7,8 +7,7 @@
 #ifndef QMD_LIB_SUPERPOSE_H
 #define QMD_LIB_SUPERPOSE_H
 
-#include <stddef.h>
-#include <stdint.h>
+#include "pixels/pixels_math.h"
 
 /*
  * A frame's coordinates reach 2^22 (512 angstrom), and those of the reference deviate from their mean by 2^22 on
@@ -24,23 +23,11 @@ typedef struct qmdi_anchors {
 	int64_t sums[3];         /* of the planes: what that rounding left, at most n / 2 */
 } qmdi_anchors;
 
-/* A rotation about the centre of the superposed atoms: x -> rotation (x - centre). */
-typedef struct qmdi_superposition {
-	double rotation[3][3];
-	double centre[3]; /* of the frame's superposed atoms, in units of the grid */
-} qmdi_superposition;
-
 /*
  * The proper rotation that brings the frame nearest to the reference by least squares. frame: x, y and z of its atoms
  * as three planes, `plane` elements apart. Where several rotations are equally good (atoms on a line or in one point),
  * one of them. Never fails. The default floating-point environment is in force.
  */
 void qmdi_superpose(const qmdi_anchors *anchors, const int32_t *frame, size_t plane, qmdi_superposition *out);
-
-/* Halves are rounded to even. |x| < 2^51. rint() is a call on the oldest x86-64 and keeps loops from being vectorized.
- */
-static inline double qmdi_round_even(double x) {
-	return (x + 0x1.8p52) - 0x1.8p52;
-}
 
 #endif
