@@ -129,30 +129,74 @@ QMD_API const char *qmd_engine_passes(const qmd_engine *engine);
 typedef void (*qmd_parallel_fn)(void *user, void (*task)(void *job, size_t index, size_t worker), void *job,
 								size_t n_tasks);
 
+/** Where the arrays lie that a host hands in, or wants filled. */
+typedef enum qmd_memory {
+	QMD_MEMORY_HOST = 1,  /**< memory of the process */
+	QMD_MEMORY_DEVICE = 2 /**< memory of the context's device */
+} qmd_memory;
+
 /** How a context is made. Initialize with qmd_context_options_init(). */
 typedef struct qmd_context_options {
 	uint32_t struct_size;
 	uint32_t n_threads; /**< default 1; 0: all that the process may use. With more than one the context has a pool of
 						   its own, made anew after a fork */
 	uint32_t max_batch; /**< images computed at a time; any number may be run. Default 32 */
-	const char *device; /**< "cpu" (default, also NULL); "cuda" is QMD_ERROR_UNSUPPORTED in this build */
-	void *stream;       /**< CUDA stream; NULL on the CPU */
+	const char *device; /**< "cpu" (default, also NULL); "cuda": the calling thread's current CUDA device; "cuda:N" */
+	void *stream; /**< CUDA stream (cudaStream_t, CUstream) of that device, the host's own, that runs go to; borrowed
+					 until the context is freed. NULL (default): one of the context's own. NULL on the CPU */
 	/** Runs the work on the host's threads, at most n_threads at a time; the context then has no pool. NULL (default):
 	 * a pool of its own. Called by the thread that runs the context. */
 	qmd_parallel_fn parallel;
-	void *parallel_user; /**< handed to `parallel` */
+	void *parallel_user;   /**< handed to `parallel` */
+	int32_t input_memory;  /**< a qmd_memory: where qmd_frame.xyz and images lie; default QMD_MEMORY_HOST, the only one
+							  on  the CPU. Frames themselves, their indices and boxes are always the host's */
+	int32_t output_memory; /**< a qmd_memory: where qmd_output.data and probabilities lie; default QMD_MEMORY_HOST. With
+							  QMD_MEMORY_DEVICE a run returns before its work is done: see qmd_context_wait() */
+	int32_t graph;         /**< CUDA: 1 (default): one graph a batch; 0: kernels are launched one by one */
 } qmd_context_options;
 
 /** Fill in defaults. @since 0.1 */
 QMD_API void qmd_context_options_init_sized(qmd_context_options *options, size_t size);
 #define qmd_context_options_init(options) qmd_context_options_init_sized((options), sizeof *(options))
 
-/** New context; `options` NULL for the defaults. @since 0.1 */
+/**
+ * New context.
+ *
+ * @param options  NULL for the defaults
+ * @return QMD_OK; QMD_ERROR_ARGUMENT for a device, a stream or memory that do not go together; QMD_ERROR_RANGE for a
+ *         number of threads, images or a device that cannot be; QMD_ERROR_UNSUPPORTED for "cuda" where libqmd was built
+ *         without it, where there is no driver or no device, or an old one (the message says which); QMD_ERROR_MEMORY,
+ *         of the host or of the device
+ *
+ * An engine with a layer that CUDA has no kernel for runs on the CPU as a whole: qmd_context_device_info() and a
+ * warning in the log say so. With input or output in device memory that cannot be, and is QMD_ERROR_UNSUPPORTED.
+ *
+ * CUDA: contexts of one engine on one device share its weights there. No call leaves the thread with another current
+ * device or context than it had. docs/cuda.md says more. @since 0.1
+ */
 QMD_API qmd_status qmd_context_create(const qmd_engine *engine, const qmd_context_options *options,
 									  qmd_context **context);
 
-/** Free a context; NULL is allowed. @since 0.1 */
+/** Free a context, when the work given to it is done; NULL is allowed. @since 0.1 */
 QMD_API void qmd_context_free(qmd_context *context);
+
+/** What a context runs on. Texts are borrowed until the context is freed. */
+typedef struct qmd_context_device {
+	uint32_t struct_size;
+	uint32_t n_launches;   /**< CUDA: kernels that a batch launches, from coordinates to probabilities; 0 on the CPU */
+	const char *device;    /**< "cpu", or "cuda:N" */
+	const char *name;      /**< CUDA: of the device, as its driver has it; "" on the CPU */
+	const char *note;      /**< why it is not the device that was asked for; "" if it is */
+	uint64_t weight_bytes; /**< CUDA: on the device, shared by the contexts of an engine; 0 on the CPU */
+	uint64_t memory_bytes; /**< CUDA: on the device, the context's own; 0 on the CPU */
+} qmd_context_device;
+
+/** What a context runs on. QMD_ERROR_ARGUMENT. @since 0.1 */
+QMD_API qmd_status qmd_context_device_info(const qmd_context *context, qmd_context_device *device);
+
+/** The kernel that computes a step of the plan in this context, or NULL beyond the last; "" where the launch of the
+ * step before it does it too. Borrowed until the context is freed. @since 0.1 */
+QMD_API const char *qmd_context_kernel(const qmd_context *context, size_t index);
 
 /**
  * Frames to class probabilities.
@@ -164,6 +208,17 @@ QMD_API void qmd_context_free(qmd_context *context);
  */
 QMD_API qmd_status qmd_context_run(qmd_context *context, const qmd_frame *frames, size_t n_frames,
 								   float *probabilities);
+
+/**
+ * Wait until all that was given to a context is done.
+ *
+ * @return QMD_OK; QMD_ERROR_RANGE if since the last wait a frame could not be rendered (the message names the first in
+ *         its run, and the atom); what else went wrong on the device
+ *
+ * Needed with output in device memory, where a run ends before its outcome is known: what was written for such a frame
+ * has no meaning. Elsewhere there is nothing to wait for. @since 0.1
+ */
+QMD_API qmd_status qmd_context_wait(qmd_context *context);
 
 /** A named output and where it goes. */
 typedef struct qmd_output {
@@ -200,6 +255,28 @@ QMD_API qmd_status qmd_context_run_images(qmd_context *context, const void *imag
  */
 QMD_API qmd_status qmd_context_profile(qmd_context *context, const void *images, size_t n_images, uint32_t repeats,
 									   double *seconds);
+
+/** How long the parts of a run took, in seconds. */
+typedef struct qmd_run_time {
+	double input;   /**< coordinates to the device; 0 on the CPU */
+	double compute; /**< pixels and network */
+	double output;  /**< probabilities to the host; 0 on the CPU */
+	double total;   /**< of a run as a whole, by wall clock, until its probabilities are there */
+} qmd_run_time;
+
+/**
+ * Time runs of the same frames: what qmd_context_run() costs at each step.
+ *
+ * @param frames     n_frames frames
+ * @param n_frames   1 to the context's max_batch
+ * @param n_repeats  1 to 100,000; each is run twice, once as a whole, once in parts with the device's clock between
+ * them
+ * @param[out] times n_repeats
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_MEMORY; the errors of qmd_context_run()
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_context_time(qmd_context *context, const qmd_frame *frames, size_t n_frames, uint32_t n_repeats,
+									qmd_run_time *times);
 
 /** Shape of the network's input. @since 0.1 */
 QMD_API qmd_shape qmd_engine_image_shape(const qmd_engine *engine);

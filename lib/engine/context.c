@@ -1,5 +1,6 @@
-/* Running an engine: an arena for the tensors, a pool of threads, and batches that go through the steps. */
-#include "engine_internal.h"
+/* Running an engine: on another device (backend.h), or here with an arena for the tensors, a pool of threads, and
+ * batches that go through the steps. */
+#include "backend.h"
 
 #include <stdatomic.h>
 #include <stdio.h>
@@ -8,6 +9,7 @@
 #include <time.h>
 
 #include "base/float_environment.h"
+#include "base/log.h"
 #include "base/memory.h"
 #include "base/softmax.h"
 #include "base/threads.h"
@@ -31,7 +33,10 @@ typedef struct renderer {
 
 struct qmd_context {
 	qmd_engine *engine; /* held */
-	size_t max_batch, n_threads;
+	size_t max_batch;
+	void *on_device;         /* qmdi_cuda_backend's; NULL on the CPU, and all that follows is the CPU's */
+	char note[MESSAGE_SIZE]; /* why the CPU, if another device was asked for */
+	size_t n_threads;
 	qmdi_pool *pool;          /* NULL for one thread, and where the host has its own */
 	qmd_parallel_fn parallel; /* or NULL */
 	void *parallel_user;
@@ -45,18 +50,44 @@ struct qmd_context {
 /* ---- Making a context ---- */
 
 void qmd_context_options_init_sized(qmd_context_options *options, size_t size) {
-	const qmd_context_options defaults = {.struct_size = sizeof defaults, .n_threads = 1, .max_batch = 32};
+	const qmd_context_options defaults = {.struct_size = sizeof defaults,
+										  .n_threads = 1,
+										  .max_batch = 32,
+										  .input_memory = QMD_MEMORY_HOST,
+										  .output_memory = QMD_MEMORY_HOST,
+										  .graph = 1};
 	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
+static int is_cuda(const qmd_context_options *options) {
+	return options->device && strncmp(options->device, "cuda", 4) == 0 &&
+		   (options->device[4] == '\0' || options->device[4] == ':');
+}
+
+static qmd_status check_memory(const char *what, int32_t memory, int cuda) {
+	if (memory != QMD_MEMORY_HOST && memory != QMD_MEMORY_DEVICE)
+		return qmdi_fail(QMD_ERROR_ARGUMENT,
+						 "qmd_context_create: %s_memory is %d, expected QMD_MEMORY_HOST (%d) or QMD_MEMORY_DEVICE (%d)",
+						 what, memory, QMD_MEMORY_HOST, QMD_MEMORY_DEVICE);
+	if (memory == QMD_MEMORY_DEVICE && !cuda)
+		return qmdi_fail(QMD_ERROR_ARGUMENT,
+						 "qmd_context_create: %s_memory is QMD_MEMORY_DEVICE, but the device is the CPU", what);
+	return QMD_OK;
+}
+
 static qmd_status check_options(const qmd_context_options *options) {
-	if (options->device && strcmp(options->device, "cuda") == 0)
-		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "qmd_context_create: device 'cuda': this build has no CUDA back end");
-	if (options->device && strcmp(options->device, "cpu") != 0)
-		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_context_create: device is '%s', expected 'cpu' or 'cuda'",
+	const int cuda = is_cuda(options);
+	if (options->device && strcmp(options->device, "cpu") != 0 && !cuda)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_context_create: device is '%s', expected 'cpu', 'cuda' or 'cuda:N'",
 						 options->device);
-	if (options->stream)
+	if (cuda && !qmdi_cuda_backend)
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED,
+						 "qmd_context_create: device '%s': this libqmd was built without CUDA (QMD_CUDA=ON)",
+						 options->device);
+	if (options->stream && !cuda)
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_context_create: a stream, but the device is the CPU");
+	QMDI_TRY(check_memory("input", options->input_memory, cuda));
+	QMDI_TRY(check_memory("output", options->output_memory, cuda));
 	if (options->n_threads > MOST_THREADS)
 		return qmdi_fail(QMD_ERROR_RANGE, "qmd_context_create: n_threads is %u, expected at most %d",
 						 options->n_threads, MOST_THREADS);
@@ -120,12 +151,26 @@ static qmd_status make_renderers(qmd_context *context) {
 	return QMD_OK;
 }
 
-static qmd_status make(qmd_context *context) {
+static qmd_status make_on_cpu(qmd_context *context) {
 	if (context->n_threads > 1 && !context->parallel)
 		QMDI_TRY(qmdi_pool_create(context->n_threads, &context->pool));
 	QMDI_TRY(make_arena(context));
 	QMDI_TRY(make_calls(context));
 	return make_renderers(context);
+}
+
+/* An engine runs on one device as a whole. */
+static qmd_status make(qmd_context *context, const qmd_context_options *options) {
+	if (!is_cuda(options))
+		return make_on_cpu(context);
+	QMDI_TRY(qmdi_cuda_backend->create(context->engine, options, &context->on_device));
+	if (context->on_device)
+		return QMD_OK;
+	if (options->input_memory == QMD_MEMORY_DEVICE || options->output_memory == QMD_MEMORY_DEVICE)
+		return qmdi_fail_within(QMD_ERROR_UNSUPPORTED, "qmd_context_create: device '%s'", options->device);
+	snprintf(context->note, sizeof context->note, "%s", qmd_last_error());
+	qmdi_log(QMD_LOG_WARNING, "device '%s': %s: the whole engine runs on the CPU", options->device, context->note);
+	return make_on_cpu(context);
 }
 
 qmd_status qmd_context_create(const qmd_engine *engine, const qmd_context_options *options, qmd_context **context) {
@@ -144,7 +189,7 @@ qmd_status qmd_context_create(const qmd_engine *engine, const qmd_context_option
 	created->parallel = used.parallel;
 	created->parallel_user = used.parallel_user;
 	created->n_threads = used.n_threads > 0 ? used.n_threads : qmdi_n_processors();
-	const qmd_status status = make(created);
+	const qmd_status status = make(created, &used);
 	if (status != QMD_OK) {
 		qmd_context_free(created);
 		return status;
@@ -156,6 +201,8 @@ qmd_status qmd_context_create(const qmd_engine *engine, const qmd_context_option
 void qmd_context_free(qmd_context *context) {
 	if (!context)
 		return;
+	if (context->on_device)
+		qmdi_cuda_backend->release(context->on_device);
 	qmdi_pool_free(context->pool);
 	qmdi_release_aligned(context->arena);
 	qmdi_release_aligned(context->workspaces);
@@ -164,6 +211,25 @@ void qmd_context_free(qmd_context *context) {
 	qmdi_release(context->renderers);
 	qmd_engine_free(context->engine);
 	qmdi_release(context);
+}
+
+/* ---- What it runs on ---- */
+
+qmd_status qmd_context_device_info(const qmd_context *context, qmd_context_device *device) {
+	QMDI_REQUIRE(context);
+	QMDI_REQUIRE(device);
+	qmd_context_device ours = {.struct_size = sizeof ours, .device = "cpu", .name = "", .note = context->note};
+	if (context->on_device)
+		qmdi_cuda_backend->describe(context->on_device, &ours);
+	return qmdi_struct_give(device, &ours, sizeof ours, sizeof ours, "qmd_context_device");
+}
+
+const char *qmd_context_kernel(const qmd_context *context, size_t index) {
+	if (!context || index >= context->engine->n_steps)
+		return NULL;
+	if (context->on_device)
+		return qmdi_cuda_backend->kernel(context->on_device, index);
+	return qmdi_step_kernel_name(&context->engine->steps[index]);
 }
 
 /* ---- Running tasks ---- */
@@ -222,15 +288,9 @@ static qmd_status run_tasks(qmd_context *context, qmdi_task_fn task, void *job, 
 
 /* ---- Filling the image tensor ---- */
 
-/* Frames or images, one of them NULL. */
-typedef struct batch_source {
-	const qmd_frame *frames;
-	const unsigned char *images;
-} batch_source;
-
 typedef struct fill_job {
 	qmd_context *context;
-	const batch_source *source;
+	const qmdi_source *source;
 	size_t first; /* frame or image that comes first in the batch */
 } fill_job;
 
@@ -270,7 +330,7 @@ static void copy_task(void *argument, size_t task, size_t worker) {
 	const qmdi_tensor *tensor = &job->context->engine->tensors[0];
 	const qmdi_view *image = &job->context->views[0];
 	const size_t row = (size_t)tensor->w * tensor->c;
-	const unsigned char *from = job->source->images + (job->first + task) * tensor->h * row;
+	const unsigned char *from = (const unsigned char *)job->source->images + (job->first + task) * tensor->h * row;
 	unsigned char *to = (unsigned char *)image->data + task * image->image_stride;
 	for (size_t y = 0; y < tensor->h; y++)
 		memcpy(to + y * image->row_stride, from + y * row, row);
@@ -364,12 +424,14 @@ static qmd_status run_batch(qmd_context *context, fill_job *job, size_t n_images
 	return QMD_OK;
 }
 
-static qmd_status run(qmd_context *context, const batch_source *source, size_t n, const qmd_output *outputs,
-					  size_t n_outputs) {
+static qmd_status run(qmd_context *context, const qmdi_source *source, const qmd_output *outputs, size_t n_outputs) {
+	const size_t n = source->n;
 	size_t n_steps;
 	if (!outputs && n_outputs > 0)
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "%zu outputs, but argument 'outputs' is NULL", n_outputs);
 	QMDI_TRY(check_outputs(context->engine, outputs, n_outputs, &n_steps));
+	if (context->on_device)
+		return qmdi_cuda_backend->run(context->on_device, source, outputs, n_outputs);
 	qmd_status status = QMD_OK;
 	qmdi_float_environment saved;
 	qmdi_float_enter(&saved);
@@ -384,13 +446,18 @@ static qmd_status run(qmd_context *context, const batch_source *source, size_t n
 	return status;
 }
 
-qmd_status qmd_context_run_outputs(qmd_context *context, const qmd_frame *frames, size_t n_frames,
-								   const qmd_output *outputs, size_t n_outputs) {
+static qmd_status check_frames(const qmd_context *context, const qmd_frame *frames) {
 	QMDI_REQUIRE(context);
 	QMDI_REQUIRE(frames);
 	if (!context->engine->pixels)
 		return qmdi_fail(QMD_ERROR_STATE, "the engine was compiled without pixels: it runs images, not frames");
-	return run(context, &(batch_source){.frames = frames}, n_frames, outputs, n_outputs);
+	return QMD_OK;
+}
+
+qmd_status qmd_context_run_outputs(qmd_context *context, const qmd_frame *frames, size_t n_frames,
+								   const qmd_output *outputs, size_t n_outputs) {
+	QMDI_TRY(check_frames(context, frames));
+	return run(context, &(qmdi_source){.frames = frames, .n = n_frames}, outputs, n_outputs);
 }
 
 qmd_status qmd_context_run(qmd_context *context, const qmd_frame *frames, size_t n_frames, float *probabilities) {
@@ -403,7 +470,12 @@ qmd_status qmd_context_run_images(qmd_context *context, const void *images, size
 								  size_t n_outputs) {
 	QMDI_REQUIRE(context);
 	QMDI_REQUIRE(images);
-	return run(context, &(batch_source){.images = images}, n_images, outputs, n_outputs);
+	return run(context, &(qmdi_source){.images = images, .n = n_images}, outputs, n_outputs);
+}
+
+qmd_status qmd_context_wait(qmd_context *context) {
+	QMDI_REQUIRE(context);
+	return context->on_device ? qmdi_cuda_backend->wait(context->on_device) : QMD_OK;
 }
 
 /* ---- Where the time goes ---- */
@@ -420,18 +492,29 @@ static int compare_times(const void *a, const void *b) {
 }
 
 /* times: [n_steps][repeats] */
-static qmd_status time_steps(qmd_context *context, fill_job *job, size_t n_images, size_t repeats, double *times) {
+static qmd_status time_steps(qmd_context *context, const qmdi_source *source, size_t repeats, double *times) {
 	const size_t n_steps = context->engine->n_steps;
-	QMDI_TRY(run_batch(context, job, n_images, n_steps)); /* warms up */
+	fill_job job = {context, source, 0};
+	QMDI_TRY(run_batch(context, &job, source->n, n_steps)); /* warms up */
 	for (size_t repeat = 0; repeat < repeats; repeat++) {
 		/* Later steps may have written where the image was. */
-		QMDI_TRY(run_tasks(context, copy_task, job, n_images));
+		QMDI_TRY(run_tasks(context, copy_task, &job, source->n));
 		for (size_t i = 0; i < n_steps; i++) {
 			const double start = seconds_now();
-			QMDI_TRY(run_step(context, i, n_images));
+			QMDI_TRY(run_step(context, i, source->n));
 			times[i * repeats + repeat] = seconds_now() - start;
 		}
 	}
+	return QMD_OK;
+}
+
+static qmd_status check_repeats(const qmd_context *context, const char *function, const char *what, size_t n,
+								uint32_t repeats) {
+	if (n == 0 || n > context->max_batch)
+		return qmdi_fail(QMD_ERROR_RANGE, "%s: n_%s is %zu, expected 1 to max_batch, %zu", function, what, n,
+						 context->max_batch);
+	if (repeats == 0 || repeats > MOST_REPEATS)
+		return qmdi_fail(QMD_ERROR_RANGE, "%s: repeats is %u, expected 1 to %d", function, repeats, MOST_REPEATS);
 	return QMD_OK;
 }
 
@@ -440,21 +523,17 @@ qmd_status qmd_context_profile(qmd_context *context, const void *images, size_t 
 	QMDI_REQUIRE(context);
 	QMDI_REQUIRE(images);
 	QMDI_REQUIRE(seconds);
-	if (n_images == 0 || n_images > context->max_batch)
-		return qmdi_fail(QMD_ERROR_RANGE, "qmd_context_profile: n_images is %zu, expected 1 to max_batch, %zu",
-						 n_images, context->max_batch);
-	if (repeats == 0 || repeats > MOST_REPEATS)
-		return qmdi_fail(QMD_ERROR_RANGE, "qmd_context_profile: repeats is %u, expected 1 to %d", repeats,
-						 MOST_REPEATS);
+	QMDI_TRY(check_repeats(context, __func__, "images", n_images, repeats));
 	const size_t n_steps = context->engine->n_steps;
 	double *times = qmdi_array(n_steps * repeats, sizeof *times);
 	if (!times)
 		return QMD_ERROR_MEMORY;
-	const batch_source source = {.images = images};
-	fill_job job = {context, &source, 0};
+	const qmdi_source source = {.images = images, .n = n_images};
 	qmdi_float_environment saved;
 	qmdi_float_enter(&saved);
-	const qmd_status status = time_steps(context, &job, n_images, repeats, times);
+	const qmd_status status = context->on_device
+								  ? qmdi_cuda_backend->time_steps(context->on_device, &source, repeats, times)
+								  : time_steps(context, &source, repeats, times);
 	qmdi_float_leave(&saved);
 	for (size_t i = 0; status == QMD_OK && i < n_steps; i++) {
 		double *own = times + i * repeats;
@@ -463,4 +542,32 @@ qmd_status qmd_context_profile(qmd_context *context, const void *images, size_t 
 	}
 	qmdi_release(times);
 	return status;
+}
+
+/* On the CPU a run has no parts. */
+static qmd_status time_run(qmd_context *context, const qmdi_source *source, size_t n_repeats, qmd_run_time *times) {
+	float *probabilities = qmdi_array(source->n * qmd_engine_n_classes(context->engine), sizeof *probabilities);
+	if (!probabilities)
+		return QMD_ERROR_MEMORY;
+	const qmd_output output = {"probabilities", probabilities};
+	qmd_status status = QMD_OK;
+	for (size_t i = 0; i < n_repeats && status == QMD_OK; i++) {
+		const double start = seconds_now();
+		status = run(context, source, &output, 1);
+		const double total = seconds_now() - start;
+		times[i] = (qmd_run_time){.compute = total, .total = total};
+	}
+	qmdi_release(probabilities);
+	return status;
+}
+
+qmd_status qmd_context_time(qmd_context *context, const qmd_frame *frames, size_t n_frames, uint32_t n_repeats,
+							qmd_run_time *times) {
+	QMDI_TRY(check_frames(context, frames));
+	QMDI_REQUIRE(times);
+	QMDI_TRY(check_repeats(context, __func__, "frames", n_frames, n_repeats));
+	const qmdi_source source = {.frames = frames, .n = n_frames};
+	if (context->on_device)
+		return qmdi_cuda_backend->time_run(context->on_device, &source, n_repeats, times);
+	return time_run(context, &source, n_repeats, times);
 }

@@ -104,6 +104,10 @@ static const char *op_name(int32_t op) {
 	return names[op - QMDI_OP_CONV2D];
 }
 
+const char *qmdi_step_kernel_name(const qmdi_step *step) {
+	return step->kernel ? step->kernel->name : "softmax_f32";
+}
+
 /* A fused pool drops an odd last row and column, which are then not computed. */
 static uint64_t n_macs(const qmdi_step *step) {
 	const qmdi_kernel_shape *shape = &step->shape;
@@ -122,7 +126,7 @@ qmd_status qmd_engine_layer_info(const qmd_engine *engine, size_t index, qmd_eng
 		.struct_size = sizeof ours,
 		.name = step->name,
 		.op = op_name(step->op),
-		.kernel = step->kernel ? step->kernel->name : "softmax_f32",
+		.kernel = qmdi_step_kernel_name(step),
 		.input = {step->in_h, step->in_w, step->in_c},
 		.output = {output->h, output->w, output->c},
 		.n_macs = n_macs(step),

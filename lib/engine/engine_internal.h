@@ -86,6 +86,9 @@ struct qmd_engine {
 qmd_status qmdi_engine_new(qmd_engine **engine);
 qmd_engine *qmdi_engine_retain(const qmd_engine *engine);
 
+/* Of the kernel that this machine's CPU runs. */
+const char *qmdi_step_kernel_name(const qmdi_step *step);
+
 /* ---- engine_plan.c: what the steps mean ---- */
 
 /* Room for n_steps steps, all zero, and their tensors. */

@@ -49,7 +49,8 @@ def test_every_struct_field_lies_where_the_compiler_puts_it(tmp_path):
                "qmd_shape": _c.Shape, "qmd_train_options": _c.TrainOptions, "qmd_quantize_options": _c.QuantizeOptions,
                "qmd_onnx_export_options": _c.OnnxExportOptions, "qmd_onnx_import_options": _c.OnnxImportOptions,
                "qmd_engine_options": _c.EngineOptions, "qmd_engine_layer": _c.EngineLayer,
-               "qmd_context_options": _c.ContextOptions, "qmd_output": _c.Output,
+               "qmd_context_options": _c.ContextOptions, "qmd_context_device": _c.ContextDevice,
+               "qmd_output": _c.Output,
                "qmd_explain_options": _c.ExplainOptions, "qmd_residue_score": _c.ResidueScore}
     lines = []
     for name, struct in structs.items():

@@ -111,7 +111,13 @@ class EngineLayer(ctypes.Structure):
 class ContextOptions(Options):
     _init_ = "qmd_context_options_init"
     _fields_ = [("struct_size", c_uint32), ("n_threads", c_uint32), ("max_batch", c_uint32), ("device", c_char_p),
-                ("stream", c_void_p), ("parallel", c_void_p), ("parallel_user", c_void_p)]
+                ("stream", c_void_p), ("parallel", c_void_p), ("parallel_user", c_void_p), ("input_memory", c_int32),
+                ("output_memory", c_int32), ("graph", c_int32)]
+
+
+class ContextDevice(ctypes.Structure):
+    _fields_ = [("struct_size", c_uint32), ("n_launches", c_uint32), ("device", c_char_p), ("name", c_char_p),
+                ("note", c_char_p), ("weight_bytes", c_uint64), ("memory_bytes", c_uint64)]
 
 
 class Output(ctypes.Structure):
@@ -201,6 +207,7 @@ _FUNCTIONS = {
     "qmd_context_options_init_sized": (None, [POINTER(ContextOptions), c_size_t]),
     "qmd_context_create": (Error, [_HANDLE, POINTER(ContextOptions), _OUT]),
     "qmd_context_free": (None, [_HANDLE]),
+    "qmd_context_device_info": (Error, [_HANDLE, POINTER(ContextDevice)]),
     "qmd_context_run_outputs": (Error, [_HANDLE, POINTER(Frame), c_size_t, POINTER(Output), c_size_t]),
     "qmd_explain_options_init_sized": (None, [POINTER(ExplainOptions), c_size_t]),
     "qmd_explain": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, POINTER(ExplainOptions), _OUT]),

@@ -13,15 +13,16 @@ class Engine(_c.Handle):
 
     engine(xyz) runs float32 or float64 coordinates [n_frames][n_atoms][3] and gives float32 [n_frames][n_classes]. An Engine
     object holds one context and is for one thread at a time; engine.clone() shares the weights with another thread.
+    `device` is "cpu", "cuda" or "cuda:N".
     """
 
     _free = "qmd_engine_free"
 
-    def __init__(self, pointer, n_threads=1, max_batch=32, owner=None):
+    def __init__(self, pointer, n_threads=1, max_batch=32, device="cpu", owner=None):
         super().__init__(pointer if owner is None else None)
         self._owner = owner  # of a clone: whose pointer it borrows
         self._engine = pointer
-        options = _c.ContextOptions(n_threads=n_threads, max_batch=max_batch)
+        options = _c.ContextOptions(n_threads=n_threads, max_batch=max_batch, device=device.encode())
         self._context = _Context(_c.made_by("qmd_context_create", pointer, ctypes.byref(options)))
 
     @classmethod
@@ -44,6 +45,13 @@ class Engine(_c.Handle):
     def classes(self):
         lib = _c.library()
         return [lib.qmd_engine_class_name(self._engine, i).decode() for i in range(lib.qmd_engine_n_classes(self._engine))]
+
+    @property
+    def device(self):
+        """What it runs on: "cpu" or "cuda:N", the device's name, and why it is not the device that was asked for."""
+        device = _c.ContextDevice(struct_size=ctypes.sizeof(_c.ContextDevice))
+        _c.library().qmd_context_device_info(self._context._pointer, ctypes.byref(device))
+        return device.device.decode(), device.name.decode(), device.note.decode()
 
     @property
     def n_atoms(self):
