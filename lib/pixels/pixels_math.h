@@ -1,6 +1,6 @@
 /*
  * What a frame's pixels are computed from, number by number, for the CPU (C) and for CUDA kernels (C++): one text,
- * hence one result. FP64 from + - * / and sqrt in the order written here (docs/numerics.md); neither contracts.
+ * hence one result. FP64 from + - * / and sqrt in the order written here (docs/numerics.md).
  */
 #ifndef QMD_LIB_PIXELS_MATH_H
 #define QMD_LIB_PIXELS_MATH_H
@@ -10,13 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 
-#ifdef __CUDACC__
-#define QMDI_SHARED_MATH static __device__ __forceinline__
-#define QMDI_UNROLLED _Pragma("unroll")
-#else
-#define QMDI_SHARED_MATH static inline
-#define QMDI_UNROLLED
-#endif
+#include "base/shared_math.h"
 
 /* Coordinates are rounded to this fraction of an angstrom before anything is computed from them. */
 #define QMDI_PIXELS_FRACTION 0x1p-13
