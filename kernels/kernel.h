@@ -14,6 +14,10 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 #define QMDI_SLACK 64
 
 typedef enum qmdi_op {
@@ -120,7 +124,10 @@ const qmdi_kernel *const *qmdi_kernels(size_t *n);
 /* 1 if this machine can run a row. */
 int qmdi_kernel_runs_here(const qmdi_kernel *kernel);
 
-/* 1 if the fields of a shape are in range and agree with each other, and the row supports it. */
+/* 1 if the fields of a shape are in range and agree with each other. */
+int qmdi_kernel_shape_is_sound(const qmdi_kernel_shape *shape);
+
+/* 1 if a shape is sound and the row supports it. */
 int qmdi_kernel_supports(const qmdi_kernel *kernel, const qmdi_kernel_shape *shape);
 
 /* The best row for a shape that needs no better machine than `isa`, nor than this one; NULL if not even the reference
@@ -133,5 +140,9 @@ uint32_t qmdi_machine_features(void); /* qmdi_cpu_feature bits */
 qmdi_isa qmdi_machine_isa(void);
 qmdi_isa qmdi_allowed_isa(void);
 const char *qmdi_isa_name(qmdi_isa isa);
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

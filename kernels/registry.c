@@ -53,7 +53,7 @@ static int is_sound_pool(const qmdi_kernel_shape *shape) {
 		   shape->out_w == n_windows(shape->in_w, shape->kernel_w, shape->stride_w);
 }
 
-static int is_sound(const qmdi_kernel_shape *shape) {
+int qmdi_kernel_shape_is_sound(const qmdi_kernel_shape *shape) {
 	if (shape->in_h == 0 || shape->in_w == 0 || shape->in_c == 0 || shape->out_h == 0 || shape->out_w == 0 ||
 		shape->out_c == 0 || (shape->low != 0 && shape->low != -128)) {
 		return 0;
@@ -86,8 +86,8 @@ int qmdi_kernel_runs_here(const qmdi_kernel *kernel) {
 }
 
 int qmdi_kernel_supports(const qmdi_kernel *kernel, const qmdi_kernel_shape *shape) {
-	return kernel->op == shape->op && (kernel->operands & (uint32_t)shape->operand) != 0 && is_sound(shape) &&
-		   kernel->supports(shape);
+	return kernel->op == shape->op && (kernel->operands & (uint32_t)shape->operand) != 0 &&
+		   qmdi_kernel_shape_is_sound(shape) && kernel->supports(shape);
 }
 
 const qmdi_kernel *qmdi_kernel_choose(const qmdi_kernel_shape *shape, qmdi_isa isa) {

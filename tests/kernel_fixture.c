@@ -99,11 +99,12 @@ static uint8_t *end_of_place(size_t number) {
 
 /* A tensor with `halo` pixels above, left, below and right of each image, and gaps between rows and between images. */
 static void make_tensor(qmdt_tensor *tensor, size_t place, const size_t extents[3], size_t n_images,
-						const uint32_t halo[4]) {
-	const size_t pixel = extents[2];
-	const size_t row = (extents[1] + halo[1] + halo[3]) * pixel + 4 * qmdt_random_below(4);
-	const size_t image = (extents[0] + halo[0] + halo[2]) * row + 4 * qmdt_random_below(4);
+						const uint32_t halo[4], size_t alignment) {
+	const size_t pixel = extents[2], gap = alignment > 4 ? alignment : 4;
+	const size_t row = (extents[1] + halo[1] + halo[3]) * pixel + gap * qmdt_random_below(4);
+	const size_t image = (extents[0] + halo[0] + halo[2]) * row + gap * qmdt_random_below(4);
 	tensor->size = n_images * image;
+	ck_assert_uint_eq(tensor->size % alignment, 0);
 	ck_assert_uint_le(tensor->size + QMDI_SLACK, PLACE_SIZE);
 	tensor->bytes = end_of_place(place) - QMDI_SLACK - tensor->size;
 	tensor->view = (qmdi_view){tensor->bytes + halo[0] * row + halo[1] * pixel, row, image};
@@ -168,6 +169,11 @@ static void fill_weights(qmdt_kernel_case *test) {
 }
 
 void qmdt_case_make(qmdt_kernel_case *test, const qmdi_kernel_shape *shape, qmdt_fill fill, size_t n_images) {
+	qmdt_case_make_aligned(test, shape, fill, n_images, 1);
+}
+
+void qmdt_case_make_aligned(qmdt_kernel_case *test, const qmdi_kernel_shape *shape, qmdt_fill fill, size_t n_images,
+							size_t alignment) {
 	memset(test, 0, sizeof *test);
 	test->shape = *shape;
 	test->fill = fill;
@@ -176,12 +182,13 @@ void qmdt_case_make(qmdt_kernel_case *test, const qmdi_kernel_shape *shape, qmdt
 	const uint32_t halo[4] = {shape->pad_top + wider, shape->pad_left + wider, shape->pad_bottom + wider,
 							  shape->pad_right + wider};
 	for (size_t i = 0; i < (shape->op == QMDI_OP_ADD ? 2u : 1u); ++i) {
-		make_tensor(&test->inputs[i], i, (const size_t[]){shape->in_h, shape->in_w, shape->in_c}, n_images, halo);
+		make_tensor(&test->inputs[i], i, (const size_t[]){shape->in_h, shape->in_w, shape->in_c}, n_images, halo,
+					alignment);
 		fill_input(test, &test->inputs[i], halo);
 	}
 	const uint32_t output_halo[4] = {between(0, 2), between(0, 2), between(0, 2), between(0, 2)};
 	const size_t pixel = shape->out_c * (shape->float_output ? sizeof(float) : 1);
-	make_tensor(&test->output, 2, (const size_t[]){shape->out_h, shape->out_w, pixel}, n_images, output_halo);
+	make_tensor(&test->output, 2, (const size_t[]){shape->out_h, shape->out_w, pixel}, n_images, output_halo, 1);
 	if (shape->op == QMDI_OP_CONV2D || shape->op == QMDI_OP_DENSE) {
 		fill_weights(test);
 	}

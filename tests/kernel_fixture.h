@@ -4,6 +4,10 @@
 
 #include "kernel.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Numbers of the tensors and the weights. */
 typedef enum qmdt_fill {
 	QMDT_FILL_RANDOM = 0,  /* the whole range, evenly */
@@ -40,6 +44,10 @@ qmdi_kernel_shape qmdt_random_shape(qmdi_op op);
 /* Tensors, weights and multipliers for a shape, drawn at random by `fill`. One case at a time: tensors lie in memory
  * that all cases share. */
 void qmdt_case_make(qmdt_kernel_case *test, const qmdi_kernel_shape *shape, qmdt_fill fill, size_t n_images);
+/* The same with tensors whose inside begins at a multiple of `alignment` (1, or a divisor of the pixels' bytes),
+ * strides too. */
+void qmdt_case_make_aligned(qmdt_kernel_case *test, const qmdi_kernel_shape *shape, qmdt_fill fill, size_t n_images,
+							size_t alignment);
 void qmdt_case_free(qmdt_kernel_case *test);
 
 /* Fill the whole output with a pattern, then run a kernel, its tasks in random pieces and order. */
@@ -53,5 +61,9 @@ int qmdt_case_is_inside(const qmdt_kernel_case *test, size_t byte);
 
 /* The pattern that bytes outside must still hold. */
 #define QMDT_GUARD 0xA5
+
+#ifdef __cplusplus
+}
+#endif
 
 #endif

@@ -16,6 +16,7 @@
  *   load_matrix_x4(r, p)                ldmatrix: four 8 x 16-byte matrices; lane i gives the address of a row
  *   multiply_m16n8k32<A>(c, a, b)       mma.sync on s32 += A x s8, A is int8_t or uint8_t; four m8n8k16 on sm_75
  *   dot4<A>(x, w, c)                    dp4a: c + sum of 4 products of bytes of A by s8
+ *   bytes_at(low, high, shift)          four bytes from byte `shift` (0 to 3) of eight
  *   multiply_rn  round_to_int           float32 product, and float32 to int32 ties to even
  *   atomic_add  atomic_increment        on global memory; the latter wraps to 0 after `last`. Return the old value
  *   fence()                             what this thread wrote to global memory is seen before what it writes next
@@ -175,6 +176,11 @@ template <class A> QMDI_DEVICE int32_t dot4(uint32_t x, uint32_t w, int32_t c) {
 	return sum;
 }
 
+/* Four bytes from byte `shift` (0 to 3) of eight. */
+QMDI_DEVICE uint32_t bytes_at(uint32_t low, uint32_t high, uint32_t shift) {
+	return __funnelshift_r(low, high, 8 * shift);
+}
+
 QMDI_DEVICE float multiply_rn(float a, float b) {
 	return __fmul_rn(a, b);
 }
@@ -185,6 +191,11 @@ QMDI_DEVICE int32_t round_to_int(float value) {
 
 template <class T> QMDI_DEVICE T atomic_add(T *pointer, T value) {
 	return atomicAdd(pointer, value);
+}
+
+QMDI_DEVICE uint64_t atomic_add(uint64_t *pointer, uint64_t value) {
+	static_assert(sizeof(unsigned long long) == sizeof(uint64_t), "one 64-bit type under two names");
+	return atomicAdd(reinterpret_cast<unsigned long long *>(pointer), static_cast<unsigned long long>(value));
 }
 
 QMDI_DEVICE uint32_t atomic_increment(uint32_t *pointer, uint32_t last) {

@@ -6,6 +6,7 @@
 #ifndef QMD_KERNELS_CUDA_DEVICE_HOST_H
 #define QMD_KERNELS_CUDA_DEVICE_HOST_H
 
+#include <algorithm>
 #include <cmath>
 #include <cstring>
 
@@ -104,6 +105,9 @@ inline unsigned lane() {
 		file, line                                                                                                     \
 	}
 
+using std::max;
+using std::min;
+
 inline unsigned char *shared_memory() {
 	return host::running->shared;
 }
@@ -199,6 +203,10 @@ template <class A> int32_t dot4(uint32_t x, uint32_t w, int32_t c) {
 	}
 	host::count_dot4();
 	return static_cast<int32_t>(sum);
+}
+
+inline uint32_t bytes_at(uint32_t low, uint32_t high, uint32_t shift) {
+	return static_cast<uint32_t>((static_cast<uint64_t>(high) << 32 | low) >> (8 * shift));
 }
 
 inline float multiply_rn(float a, float b) {

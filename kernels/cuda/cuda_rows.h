@@ -1,0 +1,45 @@
+/* The rows of the table, each defined at the end of the file that bears its name. */
+#ifndef QMD_KERNELS_CUDA_ROWS_H
+#define QMD_KERNELS_CUDA_ROWS_H
+
+#include "cuda_kernel.h"
+
+/* The name of a row's object. Tests compile kernels a second time with a bug planted, and call those rows otherwise. */
+#ifndef QMDI_CUDA_ROW
+#define QMDI_CUDA_ROW(row) qmdi_cuda_##row
+#endif
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+extern const qmdi_cuda_kernel QMDI_CUDA_ROW(conv_x8s8_imma);
+
+/* For rows without either. */
+size_t qmdi_cuda_no_scratch(const qmdi_kernel_shape *shape, size_t n_images, uint32_t n_multiprocessors);
+int qmdi_cuda_no_softmax(const qmdi_kernel_shape *shape);
+
+#ifdef __cplusplus
+}
+
+#include <cstring>
+
+/* What a block may have of shared memory on any device without opting in to more. */
+constexpr uint32_t shared_bytes_without_asking = 48 << 10;
+
+/* Fill in a launch with blocks along x and y and threads along x. */
+template <class Params>
+void set_launch(qmdi_cuda_launch *launch, const qmdi_cuda_entry *entry, const uint64_t (&grid)[2], uint32_t n_threads,
+				uint32_t shared_bytes, const Params &params) {
+	static_assert(sizeof params <= QMDI_CUDA_PARAMS_SIZE, "the parameters of a launch");
+	*launch = {entry,
+			   {static_cast<uint32_t>(grid[0]), static_cast<uint32_t>(grid[1]), 1},
+			   {n_threads, 1, 1},
+			   shared_bytes,
+			   sizeof params,
+			   {}};
+	memcpy(launch->params.bytes, &params, sizeof params);
+}
+#endif
+
+#endif
