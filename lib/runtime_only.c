@@ -89,6 +89,7 @@ GIVES_NOTHING(const qmd_topology *, qmd_dataset_topology, const qmd_dataset *dat
 FAILS(qmd_dataset_frame_origin, const qmd_dataset *dataset, size_t frame, qmd_frame_origin *origin)
 FAILS(qmd_dataset_read, qmd_dataset *dataset, size_t frame, float *xyz)
 FAILS(qmd_dataset_box, qmd_dataset *dataset, size_t frame, double box[9], int *has_box)
+FAILS(qmd_dataset_shuffle_labels, qmd_dataset *dataset, uint64_t seed)
 
 MAKES_NONE(qmd_split_by_replica, split, const qmd_dataset *dataset, size_t fold, qmd_split **split)
 MAKES_NONE(qmd_split_by_block, split, const qmd_dataset *dataset, size_t n_folds, size_t fold, size_t gap,

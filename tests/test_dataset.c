@@ -340,6 +340,16 @@ START_TEST(gives_boxes) {
 	ck_assert_int_eq(has_box, 1);
 	ck_assert_double_eq(box[4], 3);
 	qmdt_fails(qmd_dataset_box(dataset, 2, box, &has_box), QMD_ERROR_RANGE, "2 frames");
+	int is_swapped = 0;
+	for (uint64_t seed = 1; !is_swapped && seed < 100; seed++) {
+		float xyz[3];
+		qmdt_ok(qmd_dataset_shuffle_labels(dataset, seed));
+		qmdt_ok(qmd_dataset_read(dataset, 0, xyz));
+		is_swapped = xyz[0] == (float)qmdt_coordinate(2, 0, 0);
+	}
+	ck_assert_int_eq(is_swapped, 1);
+	qmdt_ok(qmd_dataset_box(dataset, 0, box, &has_box)); /* of the coordinates */
+	ck_assert_double_eq(box[4], 3);
 	qmd_dataset_free(dataset);
 }
 END_TEST
@@ -590,6 +600,70 @@ START_TEST(refuses_wrong_frames_from_memory) {
 }
 END_TEST
 
+/* ---- Shuffled labels ---- */
+
+/* Frame f holds the number f in every coordinate. */
+static qmd_dataset *number_frames(void) {
+	enum { N_ATOMS = 2 };
+	static const size_t n_frames[2] = {23, 17};
+	static const char *const names[2] = {"a", "b"};
+	qmd_dataset *dataset = new_dataset(NULL, NULL, 1);
+	qmd_topology *topology = new_topology(N_ATOMS);
+	float xyz[23 * N_ATOMS * 3];
+	for (size_t s = 0; s < 2; s++) {
+		for (size_t i = 0; i < n_frames[s] * N_ATOMS * 3; i++)
+			xyz[i] = (float)(i / 3 / N_ATOMS + s * n_frames[0]);
+		qmdt_ok(qmd_dataset_add_frames(dataset, names[s], topology, xyz, n_frames[s]));
+	}
+	qmd_topology_free(topology);
+	return dataset;
+}
+
+static uint32_t number_of(qmd_dataset *dataset, size_t frame) {
+	float xyz[6];
+	qmdt_ok(qmd_dataset_read(dataset, frame, xyz));
+	for (size_t i = 1; i < 6; i++)
+		ck_assert_float_eq(xyz[i], xyz[0]);
+	return (uint32_t)xyz[0];
+}
+
+START_TEST(shuffles_labels) {
+	qmd_dataset *dataset = number_frames();
+	const size_t n = qmd_dataset_n_frames(dataset);
+	uint32_t first[40];
+	int is_seen[40] = {0};
+	size_t n_moved = 0, n_crossed = 0, n_again = 0;
+	ck_assert_uint_eq(n, 40);
+	qmdt_ok(qmd_dataset_shuffle_labels(dataset, 7));
+	for (size_t f = 0; f < n; f++) {
+		first[f] = number_of(dataset, f);
+		ck_assert_int_eq(is_seen[first[f]]++, 0); /* each once */
+		n_moved += first[f] != f;
+		n_crossed += (first[f] < 23) != (f < 23);
+		qmd_frame_origin origin;
+		qmdt_ok(qmd_dataset_frame_origin(dataset, f, &origin));
+		ck_assert_uint_eq(origin.state, f >= 23);
+		ck_assert_uint_eq(origin.frame, f < 23 ? f : f - 23);
+	}
+	ck_assert_uint_gt(n_moved, 30);  /* 1 stays on average */
+	ck_assert_uint_gt(n_crossed, 9); /* 19.6 on average */
+	ck_assert_uint_lt(n_crossed, 31);
+	qmdt_ok(qmd_dataset_shuffle_labels(dataset, 8));
+	for (size_t f = 0; f < n; f++)
+		n_again += number_of(dataset, f) == first[f];
+	ck_assert_uint_lt(n_again, 10);
+	qmdt_ok(qmd_dataset_shuffle_labels(dataset, 7)); /* from the beginning, not from the last shuffle */
+	for (size_t f = 0; f < n; f++)
+		ck_assert_uint_eq(number_of(dataset, f), first[f]);
+	qmd_topology *topology = new_topology(2);
+	qmdt_fails(qmd_dataset_add_frames(dataset, "a", topology, (float[6]){0}, 1), QMD_ERROR_STATE, "shuffled");
+	qmdt_fails(add(dataset, "c", "-:0:ALA:CA -:1:ALA:CA"), QMD_ERROR_STATE, "shuffled");
+	qmdt_fails(qmd_dataset_shuffle_labels(NULL, 1), QMD_ERROR_ARGUMENT, "dataset");
+	qmd_topology_free(topology);
+	qmd_dataset_free(dataset);
+}
+END_TEST
+
 /* ---- No memory ---- */
 
 /* Files of two states, and how a map file has them matched. */
@@ -614,6 +688,8 @@ static qmd_status use_dataset(void *argument) {
 		status = qmd_dataset_add_state(dataset, i ? "b" : "wild", states->pdb[i], &states->trajectories[i], 1);
 	for (size_t i = 0; status == QMD_OK && i < 2; i++)
 		status = qmd_dataset_add_frames(dataset, "memory", qmd_dataset_topology(dataset, 0), xyz, 1);
+	if (status == QMD_OK)
+		status = qmd_dataset_shuffle_labels(dataset, 1);
 	if (status == QMD_OK)
 		status = qmd_dataset_read(dataset, 3, read);
 	if (status == QMD_OK)
@@ -664,6 +740,7 @@ int main(void) {
 	tcase_add_test(memory, takes_frames_from_memory);
 	tcase_add_test(memory, mixes_files_and_memory);
 	tcase_add_test(memory, refuses_wrong_frames_from_memory);
+	tcase_add_test(memory, shuffles_labels);
 	tcase_add_test(memory, survives_lack_of_memory);
 	suite_add_tcase(suite, matching);
 	suite_add_tcase(suite, map);

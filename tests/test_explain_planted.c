@@ -27,7 +27,7 @@
 #define NOISE_ANGSTROM 0.3  /* of each atom, beside it */
 
 /* Streams of random numbers, beside one for each frame. */
-enum { STREAM_SHAPE = 1000, STREAM_PLANTED, STREAM_DIRECTION, STREAM_SHUFFLE, STREAM_MOVED = 2000 };
+enum { STREAM_SHAPE = 1000, STREAM_PLANTED, STREAM_DIRECTION, STREAM_MOVED = 2000 };
 
 typedef struct molecule {
 	uint64_t seed;
@@ -144,8 +144,7 @@ static qmd_topology *make_topology(void) {
 	return topology;
 }
 
-/* Three replicas of two states. With shuffled labels each replica holds the same frames, handed to the two states at
- * random: what moves is still there, but says nothing of the state. */
+/* Three replicas of two states. With shuffled labels what moves is still there, but says nothing of the state. */
 static qmd_dataset *make_dataset(const molecule *m, int is_shuffled) {
 	static const char *const names[N_STATES] = {"still", "moved"};
 	static float xyz[N_STATES][FRAMES_A_REPLICA][N_ATOMS][3];
@@ -153,18 +152,15 @@ static qmd_dataset *make_dataset(const molecule *m, int is_shuffled) {
 	qmd_dataset *dataset;
 	qmdt_ok(qmd_dataset_create(NULL, &dataset));
 	for (uint64_t replica = 0; replica < N_REPLICAS; replica++) {
-		uint32_t frames[N_HELD_OUT];
 		for (uint32_t f = 0; f < N_HELD_OUT; f++)
-			frames[f] = f;
-		if (is_shuffled)
-			qmdi_random_shuffle(m->seed, STREAM_SHUFFLE + replica, frames, N_HELD_OUT);
-		for (uint32_t f = 0; f < N_HELD_OUT; f++)
-			draw_frame(m, replica * N_HELD_OUT + frames[f], frames[f] >= FRAMES_A_REPLICA,
+			draw_frame(m, replica * N_HELD_OUT + f, f >= FRAMES_A_REPLICA,
 					   xyz[f / FRAMES_A_REPLICA][f % FRAMES_A_REPLICA]);
 		for (size_t s = 0; s < N_STATES; s++)
 			qmdt_ok(qmd_dataset_add_frames(dataset, names[s], topology, &xyz[s][0][0][0], FRAMES_A_REPLICA));
 	}
 	qmd_topology_free(topology);
+	if (is_shuffled)
+		qmdt_ok(qmd_dataset_shuffle_labels(dataset, m->seed));
 	return dataset;
 }
 

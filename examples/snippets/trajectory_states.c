@@ -11,6 +11,7 @@
  *     by block: 186 frames train, 48 test, the first of them frame 0
  *     icnnmd: 192 frames train, 48 test, the first of them frame 0
  *     all: 240 frames train, 0 test
+ *     shuffled: 240 frames of 2 states as before
  */
 #include "snippets.h"
 
@@ -123,6 +124,15 @@ static void part_frames(const qmd_dataset *dataset) {
 }
 /* [splits] */
 
+/* [shuffled labels] */
+static void shuffle(qmd_dataset *dataset) {
+	/* What a network learns from this, and what explains it, is chance: a control of everything that follows. */
+	check(qmd_dataset_shuffle_labels(dataset, 1));
+	printf("shuffled: %zu frames of %zu states as before\n", qmd_dataset_n_frames(dataset),
+		   qmd_dataset_n_states(dataset));
+}
+/* [shuffled labels] */
+
 int main(int argc, char **argv) {
 	if (argc != 2)
 		return 2;
@@ -131,6 +141,7 @@ int main(int argc, char **argv) {
 	read_frame(dataset, 130);
 	add_from_memory(qmd_dataset_topology(dataset, 0));
 	part_frames(dataset);
+	shuffle(dataset);
 	qmd_dataset_free(dataset);
 	return 0;
 }

@@ -271,6 +271,19 @@ QMD_API qmd_status qmd_dataset_read(qmd_dataset *dataset, size_t frame, float *x
 /** Box of one frame, as qmd_trajectory_box(). Frames from memory have none. @since 0.1 */
 QMD_API qmd_status qmd_dataset_box(qmd_dataset *dataset, size_t frame, double box[9], int *has_box);
 
+/**
+ * Hand the coordinates of all frames out among the frames at random, so that states say nothing of them: a control, by
+ * which a network must do no better than chance and an explanation must find nothing.
+ *
+ * qmd_dataset_frame_origin() and splits keep saying which state a frame counts for; qmd_dataset_read() and
+ * qmd_dataset_box() give what some other frame held. Another call shuffles anew, from the frames as they were added.
+ * Frames cannot be added afterwards (QMD_ERROR_STATE).
+ *
+ * @param seed  the same one shuffles a data set the same way, always
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_dataset_shuffle_labels(qmd_dataset *dataset, uint64_t seed);
+
 /* ---- Split: which frames train, which test ---- */
 
 /** Frames of a data set parted into training and test frames. Immutable; any number of threads may read it. */

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "base/random.h"
 #include "selection.h"
+
+#define LABEL_STREAM ((uint64_t)1 << 34) /* of random numbers */
 
 /* ---- Making and freeing ---- */
 
@@ -72,6 +75,7 @@ void qmd_dataset_free(qmd_dataset *dataset) {
 	qmdi_atom_map_release(&dataset->map);
 	qmdi_release(dataset->selection);
 	qmdi_release(dataset->atoms);
+	qmdi_release(dataset->shuffled);
 	qmdi_release(dataset->frame);
 	qmdi_release(dataset->before);
 	qmdi_release(dataset);
@@ -81,6 +85,8 @@ void qmd_dataset_free(qmd_dataset *dataset) {
 
 /* Frames and atoms are counted in 32 bits by splits. */
 static qmd_status check_n_frames(const qmd_dataset *dataset, const char *name, size_t n_new) {
+	if (dataset->shuffled)
+		return qmdi_fail(QMD_ERROR_STATE, "state '%s': the labels are shuffled, so frames come too late", name);
 	if (n_new > UINT32_MAX || dataset->n_frames > UINT32_MAX - n_new)
 		return qmdi_fail(QMD_ERROR_RANGE, "state '%s': %zu frames are too many, expected at most %u in all", name,
 						 n_new, UINT32_MAX);
@@ -388,6 +394,22 @@ qmd_status qmdi_dataset_select(const qmd_dataset *dataset, const char *selection
 	return qmdi_select("qmdi_dataset_select", dataset->atoms, dataset->n_shared, selection, n, indices);
 }
 
+/* ---- Shuffling ---- */
+
+qmd_status qmd_dataset_shuffle_labels(qmd_dataset *dataset, uint64_t seed) {
+	QMDI_REQUIRE(dataset);
+	uint32_t *shuffled = qmdi_array(dataset->n_frames + 1, sizeof *shuffled);
+	if (!shuffled)
+		return QMD_ERROR_MEMORY;
+	for (size_t f = 0; f < dataset->n_frames; f++)
+		shuffled[f] = (uint32_t)f;
+	qmdi_random_shuffle(seed, LABEL_STREAM, shuffled, dataset->n_frames);
+	qmdi_release(dataset->shuffled);
+	dataset->shuffled = shuffled;
+	dataset->next_frame = 0;
+	return QMD_OK;
+}
+
 /* ---- Reading ---- */
 
 /* Where a frame stands: `frame` counts within the replica, before the stride. */
@@ -411,6 +433,14 @@ static qmd_status locate(const qmd_dataset *dataset, const char *what, size_t fr
 	return QMD_OK;
 }
 
+/* Where a frame's coordinates stand; `source` is the frame that they are of. */
+static qmd_status locate_content(const qmd_dataset *dataset, const char *what, size_t frame, size_t *source,
+								 frame_location *location) {
+	QMDI_TRY(locate(dataset, what, frame, location));
+	*source = dataset->shuffled ? dataset->shuffled[frame] : frame;
+	return locate(dataset, what, *source, location);
+}
+
 qmd_status qmd_dataset_frame_origin(const qmd_dataset *dataset, size_t frame, qmd_frame_origin *origin) {
 	QMDI_REQUIRE(dataset);
 	QMDI_REQUIRE(origin);
@@ -425,7 +455,8 @@ qmd_status qmd_dataset_read(qmd_dataset *dataset, size_t frame, float *xyz) {
 	QMDI_REQUIRE(dataset);
 	QMDI_REQUIRE(xyz);
 	frame_location at = {0};
-	QMDI_TRY(locate(dataset, "qmd_dataset_read", frame, &at));
+	size_t source;
+	QMDI_TRY(locate_content(dataset, "qmd_dataset_read", frame, &source, &at));
 	const qmdi_state *state = &dataset->states[at.state];
 	qmdi_replica *replica = &state->replicas[at.replica];
 	const float *whole = dataset->frame;
@@ -436,7 +467,7 @@ qmd_status qmd_dataset_read(qmd_dataset *dataset, size_t frame, float *xyz) {
 	for (size_t i = 0; i < dataset->n_shared; i++)
 		memcpy(&xyz[3 * i], &whole[3 * (size_t)state->shared[i]], 3 * sizeof *xyz);
 	if (replica->trajectory && !replica->has_jumped)
-		qmdi_dataset_look_for_jump(dataset, state, replica, frame, at.frame * dataset->stride, xyz);
+		qmdi_dataset_look_for_jump(dataset, state, replica, source, at.frame * dataset->stride, xyz);
 	return QMD_OK;
 }
 
@@ -445,7 +476,8 @@ qmd_status qmd_dataset_box(qmd_dataset *dataset, size_t frame, double box[9], in
 	QMDI_REQUIRE(box);
 	QMDI_REQUIRE(has_box);
 	frame_location at = {0};
-	QMDI_TRY(locate(dataset, "qmd_dataset_box", frame, &at));
+	size_t source;
+	QMDI_TRY(locate_content(dataset, "qmd_dataset_box", frame, &source, &at));
 	qmd_trajectory *trajectory = dataset->states[at.state].replicas[at.replica].trajectory;
 	if (trajectory)
 		return qmd_trajectory_box(trajectory, at.frame * dataset->stride, box, has_box);

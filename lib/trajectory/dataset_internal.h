@@ -34,6 +34,7 @@ struct qmd_dataset {
 	qmd_atom *atoms; /* n_shared, as the first state names them; `residue` counts the shared residues */
 	size_t n_residues;
 	size_t n_frames;
+	uint32_t *shuffled; /* [n_frames]: whose coordinates a frame has; NULL: its own */
 	float *frame; /* room for all atoms of any one state */
 	size_t frame_atoms;
 	float *before;     /* shared atoms of the frame that was read last, to find jumps */

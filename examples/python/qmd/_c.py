@@ -155,6 +155,7 @@ _FUNCTIONS = {
     "qmd_dataset_n_residues": (c_size_t, [_HANDLE]),
     "qmd_dataset_atom": (Error, [_HANDLE, c_size_t, POINTER(Atom)]),
     "qmd_dataset_frame_origin": (Error, [_HANDLE, c_size_t, POINTER(FrameOrigin)]),
+    "qmd_dataset_shuffle_labels": (Error, [_HANDLE, c_uint64]),
     "qmd_dataset_read": (Error, [_HANDLE, c_size_t, c_void_p]),
     "qmd_split_by_replica": (Error, [_HANDLE, c_size_t, _OUT]),
     "qmd_split_by_block": (Error, [_HANDLE, c_size_t, c_size_t, c_size_t, _OUT]),

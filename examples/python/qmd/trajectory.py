@@ -48,6 +48,10 @@ class Dataset(_c.Handle):
         paths = (ctypes.c_char_p * len(trajectories))(*map(_c.path_bytes, trajectories))
         _c.library().qmd_dataset_add_state(self._pointer, name.encode(), _c.path_bytes(topology), paths, len(paths))
 
+    def shuffle_labels(self, seed=1):
+        """Hand the frames out among the states at random: a control, which must find nothing."""
+        _c.library().qmd_dataset_shuffle_labels(self._pointer, seed)
+
     @property
     def states(self):
         lib = _c.library()
