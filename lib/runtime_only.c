@@ -193,5 +193,6 @@ GIVES_NOTHING(size_t, qmd_explanation_n_residues, const qmd_explanation *explana
 FAILS(qmd_explanation_residue, const qmd_explanation *explanation, size_t index, qmd_residue_score *score)
 GIVES_NOTHING(size_t, qmd_explanation_n_frames, const qmd_explanation *explanation)
 GIVES_NOTHING(const double *, qmd_explanation_frame_scores, const qmd_explanation *explanation)
+FAILS(qmd_explanation_work, const qmd_explanation *explanation, qmd_explain_work *work)
 
 /* NOLINTEND(misc-unused-parameters) */

@@ -50,6 +50,14 @@ typedef struct qmd_residue_score {
 	uint32_t n_atoms;      /**< its pixels */
 } qmd_residue_score;
 
+/** What an explanation cost. Set struct_size to sizeof(qmd_explain_work) before the call that fills it. */
+typedef struct qmd_explain_work {
+	uint32_t struct_size;
+	uint32_t reserved;     /**< 0 */
+	uint64_t n_macs;       /**< multiplications that were done; 1 - n_macs / n_macs_whole is the share saved */
+	uint64_t n_macs_whole; /**< those of computing each perturbed image whole */
+} qmd_explain_work;
+
 /**
  * Score residues: by leave-one-residue-out, or as the options say.
  *
@@ -94,6 +102,9 @@ QMD_API size_t qmd_explanation_n_frames(const qmd_explanation *explanation);
 /** What the method says of each single frame, [n_frames][n_residues], frames in the order they were given in; borrowed
  * until the explanation is freed. @since 0.1 */
 QMD_API const double *qmd_explanation_frame_scores(const qmd_explanation *explanation);
+
+/** What it cost. Leave-one-residue-out of an engine computes again only what a residue's pixels reach. @since 0.1 */
+QMD_API qmd_status qmd_explanation_work(const qmd_explanation *explanation, qmd_explain_work *work);
 
 #ifdef __cplusplus
 }

@@ -352,29 +352,31 @@ static void step_task(void *argument, size_t share, size_t worker) {
 	job->kernel->run(job->call, first, end - first);
 }
 
-static void run_softmax(const qmd_context *context, size_t index, size_t n_images) {
-	const qmdi_kernel_call *call = &context->calls[index];
-	const size_t n = qmdi_tensor_elements(&context->engine->tensors[index + 1]);
+static void run_softmax(const qmdi_kernel_call *call) {
+	const size_t n = (size_t)call->shape->out_h * call->shape->out_w * call->shape->out_c;
 	const char *logits = call->inputs[0].data;
 	char *probabilities = call->output.data;
-	for (size_t i = 0; i < n_images; i++)
+	for (size_t i = 0; i < call->n_images; i++)
 		qmdi_softmax((const float *)(logits + i * call->inputs[0].image_stride), n,
 					 (float *)(probabilities + i * call->output.image_stride));
 }
 
+void qmdi_step_run(const qmdi_step *step, const qmdi_kernel_call *call) {
+	if (step->op == QMDI_STEP_SOFTMAX)
+		run_softmax(call);
+	else
+		step->kernel->run(call, 0, step->kernel->n_tasks(call->shape, call->n_images));
+}
+
 static qmd_status run_step(qmd_context *context, size_t index, size_t n_images) {
 	const qmdi_step *step = &context->engine->steps[index];
-	if (step->op == QMDI_STEP_SOFTMAX) {
-		run_softmax(context, index, n_images);
-		return QMD_OK;
-	}
 	qmdi_kernel_call *call = &context->calls[index];
 	call->n_images = n_images;
-	const size_t n_tasks = step->kernel->n_tasks(&step->shape, n_images);
-	if (context->n_threads == 1) {
-		step->kernel->run(call, 0, n_tasks);
+	if (context->n_threads == 1 || step->op == QMDI_STEP_SOFTMAX) {
+		qmdi_step_run(step, call);
 		return QMD_OK;
 	}
+	const size_t n_tasks = step->kernel->n_tasks(&step->shape, n_images);
 	const size_t n_shares = context->n_threads * SHARES_PER_THREAD;
 	step_job job = {step->kernel, call, n_tasks, n_tasks < n_shares ? n_tasks : n_shares};
 	return run_tasks(context, step_task, &job, job.n_shares);

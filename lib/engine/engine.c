@@ -108,13 +108,6 @@ const char *qmdi_step_kernel_name(const qmdi_step *step) {
 	return step->kernel ? step->kernel->name : "softmax_f32";
 }
 
-/* A fused pool drops an odd last row and column, which are then not computed. */
-static uint64_t n_macs(const qmdi_step *step) {
-	const qmdi_kernel_shape *shape = &step->shape;
-	const uint64_t rows = (uint64_t)shape->out_h * shape->pool, columns = (uint64_t)shape->out_w * shape->pool;
-	return rows * columns * qmdi_step_n_weights(step);
-}
-
 qmd_status qmd_engine_layer_info(const qmd_engine *engine, size_t index, qmd_engine_layer *layer) {
 	QMDI_REQUIRE(engine);
 	QMDI_REQUIRE(layer);
@@ -129,7 +122,7 @@ qmd_status qmd_engine_layer_info(const qmd_engine *engine, size_t index, qmd_eng
 		.kernel = qmdi_step_kernel_name(step),
 		.input = {step->in_h, step->in_w, step->in_c},
 		.output = {output->h, output->w, output->c},
-		.n_macs = n_macs(step),
+		.n_macs = qmdi_step_n_macs(step),
 		.weight_bytes = step->packed_size,
 		.output_scale = output->scale,
 		/* Tensor 0 is the image, step i writes tensor i + 1. */

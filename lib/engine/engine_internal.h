@@ -105,6 +105,9 @@ qmd_status qmdi_plan_complete_step(qmd_engine *engine, size_t index);
 /* Numbers of weights a step has; 0 for steps without. */
 size_t qmdi_step_n_weights(const qmdi_step *step);
 
+/* Multiplications that a step does for one image. */
+uint64_t qmdi_step_n_macs(const qmdi_step *step);
+
 /* Weights without -128, multipliers finite and normal, and QMD_ERROR_RANGE if the accumulator could overflow. */
 qmd_status qmdi_plan_check_weights(const qmd_engine *engine, size_t index);
 
@@ -121,6 +124,11 @@ size_t qmdi_tensor_elements(const qmdi_tensor *tensor);
 /* Choose a kernel for each step and pack its weights. */
 qmd_status qmdi_engine_pack(qmd_engine *engine);
 
+/* ---- context.c ---- */
+
+/* One step by the calling thread alone. */
+void qmdi_step_run(const qmdi_step *step, const qmdi_kernel_call *call);
+
 /* ---- engine_memory.c: where tensors stand in a context's arena ---- */
 
 typedef struct qmdi_tensor_layout {
@@ -128,6 +136,9 @@ typedef struct qmdi_tensor_layout {
 	size_t row_stride, image_stride;
 	int has_halo;
 } qmdi_tensor_layout;
+
+/* Strides of a tensor of n_images, its offset within its slot, and the slot's size. */
+size_t qmdi_tensor_lay_out(const qmdi_tensor *tensor, size_t n_images, qmdi_tensor_layout *layout);
 
 /* layouts: n_steps + 1. The arena must be zeroed once: what has a halo shares its bytes with nothing, so that the halo
  * stays zero; what has none shares with those that live at other times. */

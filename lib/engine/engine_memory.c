@@ -12,8 +12,7 @@ static size_t round_up(size_t size) {
 	return (size + 63) / 64 * 64;
 }
 
-/* Strides of a tensor, its offset within its slot, and the slot's size. */
-static size_t lay_out(const qmdi_tensor *tensor, size_t n_images, qmdi_tensor_layout *layout) {
+size_t qmdi_tensor_lay_out(const qmdi_tensor *tensor, size_t n_images, qmdi_tensor_layout *layout) {
 	const size_t pixel = (size_t)tensor->c * (tensor->operand == 0 ? sizeof(float) : 1);
 	const size_t rows = (size_t)tensor->h + tensor->halo_top + tensor->halo_bottom;
 	layout->row_stride = ((size_t)tensor->w + tensor->halo_left + tensor->halo_right) * pixel;
@@ -65,7 +64,7 @@ qmd_status qmdi_plan_memory(const qmd_engine *engine, size_t n_images, qmdi_tens
 	}
 	*size = 0;
 	for (size_t t = 0; t < n_tensors; t++)
-		slots[t].size = lay_out(&engine->tensors[t], n_images, &layouts[t]);
+		slots[t].size = qmdi_tensor_lay_out(&engine->tensors[t], n_images, &layouts[t]);
 	find_lifetimes(engine, layouts, slots);
 	for (size_t t = 0; t < n_tensors; t++) {
 		slots[t].start = first_fit(slots, placed, t, &slots[t]);
@@ -86,6 +85,6 @@ size_t qmdi_plan_memory_unshared(const qmd_engine *engine, size_t n_images) {
 	size_t size = 0;
 	qmdi_tensor_layout unused;
 	for (size_t t = 0; t <= engine->n_steps; t++)
-		size += lay_out(&engine->tensors[t], n_images, &unused);
+		size += qmdi_tensor_lay_out(&engine->tensors[t], n_images, &unused);
 	return size;
 }

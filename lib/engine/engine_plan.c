@@ -252,6 +252,13 @@ size_t qmdi_step_n_weights(const qmdi_step *step) {
 	return has_weights(step) ? (size_t)step->units * step->kernel_h * step->kernel_w * step->in_c : 0;
 }
 
+/* A fused pool drops an odd last row and column, which are then not computed. */
+uint64_t qmdi_step_n_macs(const qmdi_step *step) {
+	const qmdi_kernel_shape *shape = &step->shape;
+	const uint64_t rows = (uint64_t)shape->out_h * shape->pool, columns = (uint64_t)shape->out_w * shape->pool;
+	return rows * columns * qmdi_step_n_weights(step);
+}
+
 float qmdi_step_multiplier(const qmd_engine *engine, const qmdi_step *step, size_t channel) {
 	const float product = engine->tensors[step->inputs[0]].scale * step->weight_scales[channel];
 	return step->float_output ? product : product / step->output_scale;

@@ -54,6 +54,8 @@ qmd_status qmdi_explain_margins(const qmdi_explain_job *job, size_t frame, qmdi_
 		for (size_t i = 0; i < n; i++)
 			margins[first + i] = qmdi_explain_margin(worker->logits + i * n_classes, n_classes, job->classes[frame]);
 	}
+	worker->work.n_macs += n_variants * job->subject.n_macs;
+	worker->work.n_macs_whole += n_variants * job->subject.n_macs;
 	return QMD_OK;
 }
 
@@ -238,6 +240,10 @@ static qmd_status run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_
 		done += n;
 	}
 	QMDI_TRY(qmdi_progress(options->progress, options->user, "explain", n_frames, n_frames, NAN, NAN));
+	for (size_t w = 0; w < job->n_workers; w++) {
+		explanation->work.n_macs += job->workers[w].work.n_macs;
+		explanation->work.n_macs_whole += job->workers[w].work.n_macs_whole;
+	}
 	return qmdi_explanation_finish(explanation);
 }
 

@@ -22,6 +22,7 @@ typedef struct qmdi_explain_worker {
 	unsigned char *images; /* [QMDI_RUNNER_BATCH][image_size] */
 	float *logits;         /* [QMDI_RUNNER_BATCH][n_classes] */
 	void *state;           /* of the method */
+	qmd_explain_work work; /* so far */
 	qmd_status status;
 	char
 		message[QMDI_EXPLAIN_MESSAGE_SIZE]; /* the last error belongs to the worker's thread: carried to the caller's */
@@ -84,6 +85,7 @@ struct qmd_explanation {
 	qmd_residue_score *residues;
 	size_t n_residues, n_frames;
 	double *frame_scores; /* [n_frames][n_residues] */
+	qmd_explain_work work;
 };
 
 /* Of zeros. */

@@ -94,3 +94,10 @@ qmd_status qmd_explanation_residue(const qmd_explanation *explanation, size_t in
 const double *qmd_explanation_frame_scores(const qmd_explanation *explanation) {
 	return explanation ? explanation->frame_scores : NULL;
 }
+
+qmd_status qmd_explanation_work(const qmd_explanation *explanation, qmd_explain_work *work) {
+	QMDI_REQUIRE(explanation);
+	QMDI_REQUIRE(work);
+	const qmd_explain_work ours = {sizeof ours, 0, explanation->work.n_macs, explanation->work.n_macs_whole};
+	return qmdi_struct_give(work, &ours, sizeof ours, sizeof ours, "qmd_explain_work");
+}

@@ -25,6 +25,16 @@ static size_t image_size(const qmd_pixels *pixels) {
 	return side * side * 3;
 }
 
+static qmd_status count_macs(const qmd_engine *engine, uint64_t *n_macs) {
+	*n_macs = 0;
+	for (size_t i = 0; i < qmd_engine_n_layers(engine); i++) {
+		qmd_engine_layer layer = {.struct_size = sizeof layer};
+		QMDI_TRY(qmd_engine_layer_info(engine, i, &layer));
+		*n_macs += layer.n_macs;
+	}
+	return QMD_OK;
+}
+
 qmd_status qmdi_subject_of_engine(const qmd_engine *engine, qmdi_subject *subject) {
 	const qmd_pixels *pixels = qmd_engine_pixels(engine);
 	*subject = (qmdi_subject){.name = "engine",
@@ -32,6 +42,7 @@ qmd_status qmdi_subject_of_engine(const qmd_engine *engine, qmdi_subject *subjec
 							  .pixels = pixels,
 							  .n_classes = qmd_engine_n_classes(engine),
 							  .image_size = image_size(pixels)};
+	QMDI_TRY(count_macs(engine, &subject->n_macs));
 	return check(subject);
 }
 
@@ -41,7 +52,8 @@ qmd_status qmdi_subject_of_model(const qmd_model *model, qmdi_subject *subject) 
 							  .model = model,
 							  .pixels = pixels,
 							  .n_classes = qmd_model_n_classes(model),
-							  .image_size = image_size(pixels)};
+							  .image_size = image_size(pixels),
+							  .n_macs = qmd_model_n_macs(model)};
 	return check(subject);
 }
 
