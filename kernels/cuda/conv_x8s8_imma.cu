@@ -43,7 +43,7 @@
 namespace qmdi {
 namespace {
 
-constexpr uint32_t chunk_channels = 32, pixel_pitch = 48, tile_columns = 8, max_warps = 4, prefetch = 4;
+constexpr uint32_t chunk_channels = 32, pixel_pitch = 48, max_warps = 4, prefetch = 4;
 
 struct conv_params {
 	const uint8_t *input; /* first byte of the window of pixel (0, 0) of the first image */
@@ -53,9 +53,7 @@ struct conv_params {
 	uint32_t in_c, n_chunks, n_units;
 	uint32_t kernel_h, kernel_w, stride_h, stride_w;
 	uint32_t last_row, last_column; /* of the padded input */
-	uint32_t rows, columns;         /* written: after the pool */
 	uint32_t row_tiles, column_tiles;
-	uint32_t pool;
 };
 
 /* The patch of a block: where it comes from, and how large it is. */
@@ -89,42 +87,6 @@ QMDI_DEVICE uint32_t fragment_offset(const conv_params &p, uint32_t patch_column
 	const uint32_t lane = threadIdx.x % 32;
 	const uint32_t row = lane / 8 % 2 * p.stride_h, column = lane % 8 * p.stride_w;
 	return (row * patch_columns + column) * pixel_pitch + lane / 16 * 16;
-}
-
-template <int tiles, int units>
-QMDI_DEVICE void write_tile(const conv_params &p, const int32_t (&sums)[tiles][units][2][4],
-							const epilogue (&ends)[units], uint32_t image, uint32_t row_tile, uint32_t column_tile) {
-	const uint32_t g = threadIdx.x % 32 / 4;
-#pragma unroll
-	for (int u = 0; u < units; ++u) {
-#pragma unroll
-		for (int i = 0; i < tiles; ++i) {
-			int32_t upper[4], lower[4];
-			four_channels(sums[i][u], 0, upper);
-			four_channels(sums[i][u], 1, lower);
-			uint32_t row = (row_tile * tiles + i) * 2, column = column_tile * tile_columns + g;
-			uint8_t *line = p.out.data + image * p.out.image_stride;
-			if (p.pool == 2) {
-				for (int c = 0; c < 4; ++c) {
-					upper[c] = max(upper[c], lower[c]);
-					upper[c] = max(upper[c], shuffle_xor(upper[c], 4));
-				}
-				row /= 2;
-				column /= 2;
-				if (g % 2 == 0 && row < p.rows && column < p.columns) {
-					ends[u].write(p.out, line + row * p.out.row_stride + size_t(column) * p.out.pixel_bytes, upper);
-				}
-				continue;
-			}
-			line += row * p.out.row_stride + size_t(column) * p.out.pixel_bytes;
-			if (row < p.rows && column < p.columns) {
-				ends[u].write(p.out, line, upper);
-			}
-			if (row + 1 < p.rows && column < p.columns) {
-				ends[u].write(p.out, line + p.out.row_stride, lower);
-			}
-		}
-	}
 }
 
 template <class A, int tiles, int units> QMDI_DEVICE void convolve(const conv_params &p) {
@@ -183,7 +145,10 @@ template <class A, int tiles, int units> QMDI_DEVICE void convolve(const conv_pa
 		}
 		sync_block();
 	}
-	write_tile(p, sums, ends, image, row_tile, column_tile);
+#pragma unroll
+	for (int i = 0; i < tiles; ++i) {
+		write_two_rows(p.out, sums[i], ends, image, (row_tile * tiles + i) * 2, column_tile * tile_columns);
+	}
 }
 
 QMDI_CUDA_KERNEL(qmdi_conv_imma_s8_1x1, 128, 4, conv_params, convolve<int8_t, 1, 1>);
@@ -251,7 +216,6 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	p.in_c = s->in_c, p.n_chunks = count_chunks(s), p.n_units = count_units(s);
 	p.kernel_h = s->kernel_h, p.kernel_w = s->kernel_w, p.stride_h = s->stride_h, p.stride_w = s->stride_w;
 	p.last_row = s->pad_top + s->in_h + s->pad_bottom - 1, p.last_column = s->pad_left + s->in_w + s->pad_right - 1;
-	p.rows = s->out_h, p.columns = s->out_w, p.pool = s->pool;
 
 	/* The large variant if its blocks go twice around the machine. */
 	uint32_t tiles = 2, n_warps;

@@ -14,6 +14,8 @@ extern "C" {
 #endif
 
 extern const qmdi_cuda_kernel QMDI_CUDA_ROW(conv_x8s8_imma);
+extern const qmdi_cuda_kernel QMDI_CUDA_ROW(conv_few_x8s8_imma);
+extern const qmdi_cuda_kernel QMDI_CUDA_ROW(dense_x8s8_imma);
 
 /* For rows without either. */
 size_t qmdi_cuda_no_scratch(const qmdi_kernel_shape *shape, size_t n_images, uint32_t n_multiprocessors);

@@ -31,6 +31,7 @@ namespace qmdi {
 namespace {
 
 constexpr uint32_t unit_channels = 16, step_bytes = 512, step_k = 32;
+constexpr uint32_t tile_columns = 8; /* of a convolution: an mma's rows are 2 rows of 8 pixels */
 
 /* ---- On the host: packing ---- */
 
@@ -81,21 +82,24 @@ struct output_params {
 	size_t row_stride, image_stride;
 	uint32_t out_c, pixel_bytes;
 	int32_t low, float_output;
-	int32_t has_words; /* pixels are word-aligned: four channels are stored at once */
+	uint32_t rows, columns, pool; /* pixels written, after the pool */
+	int32_t has_words;            /* pixels are word-aligned: four channels are stored at once */
 };
 
 inline output_params make_output(const qmdi_kernel_call *call) {
 	const qmdi_kernel_shape *shape = call->shape;
-	const uint32_t element = shape->float_output ? 4 : 1;
-	output_params out = {static_cast<uint8_t *>(call->output.data),
-						 call->output.row_stride,
-						 call->output.image_stride,
-						 shape->out_c,
-						 shape->out_c * element,
-						 shape->low,
-						 shape->float_output,
-						 0};
-	out.has_words = (reinterpret_cast<uintptr_t>(out.data) | out.row_stride | out.image_stride | shape->out_c) % 4 == 0;
+	output_params out = {};
+	out.data = static_cast<uint8_t *>(call->output.data);
+	out.row_stride = call->output.row_stride;
+	out.image_stride = call->output.image_stride;
+	out.out_c = shape->out_c;
+	out.pixel_bytes = shape->out_c * (shape->float_output ? 4 : 1);
+	out.low = shape->low;
+	out.float_output = shape->float_output;
+	out.rows = shape->out_h;
+	out.columns = shape->out_w;
+	out.pool = shape->pool;
+	out.has_words = (reinterpret_cast<uintptr_t>(out.data) | out.row_stride | out.image_stride | out.out_c) % 4 == 0;
 	return out;
 }
 
@@ -204,6 +208,38 @@ struct epilogue {
 QMDI_DEVICE void four_channels(const int32_t (&sums)[2][4], int row, int32_t (&four)[4]) {
 	four[0] = sums[0][2 * row], four[1] = sums[0][2 * row + 1];
 	four[2] = sums[1][2 * row], four[3] = sums[1][2 * row + 1];
+}
+
+/* The output of an mma's 2 rows of 8 pixels of a convolution, pooled or not, by `units` units. All lanes of the warp.
+ */
+template <int units>
+QMDI_DEVICE void write_two_rows(const output_params &out, const int32_t (&sums)[units][2][4],
+								const epilogue (&ends)[units], uint32_t image, uint32_t row, uint32_t first_column) {
+	const uint32_t column = first_column + threadIdx.x % 32 / 4;
+	uint8_t *const data = out.data + image * out.image_stride;
+#pragma unroll
+	for (int u = 0; u < units; ++u) {
+		int32_t upper[4], lower[4];
+		four_channels(sums[u], 0, upper);
+		four_channels(sums[u], 1, lower);
+		if (out.pool == 2) {
+			for (int i = 0; i < 4; ++i) {
+				upper[i] = max(upper[i], lower[i]);
+				upper[i] = max(upper[i], shuffle_xor(upper[i], 4));
+			}
+			if (column % 2 == 0 && row / 2 < out.rows && column / 2 < out.columns) {
+				ends[u].write(out, data + row / 2 * out.row_stride + size_t(column / 2) * out.pixel_bytes, upper);
+			}
+			continue;
+		}
+		uint8_t *const pixel = data + row * out.row_stride + size_t(column) * out.pixel_bytes;
+		if (row < out.rows && column < out.columns) {
+			ends[u].write(out, pixel, upper);
+		}
+		if (row + 1 < out.rows && column < out.columns) {
+			ends[u].write(out, pixel + out.row_stride, lower);
+		}
+	}
 }
 
 } // namespace
