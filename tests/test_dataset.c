@@ -611,8 +611,10 @@ static qmd_dataset *number_frames(void) {
 	qmd_topology *topology = new_topology(N_ATOMS);
 	float xyz[23 * N_ATOMS * 3];
 	for (size_t s = 0; s < 2; s++) {
-		for (size_t i = 0; i < n_frames[s] * N_ATOMS * 3; i++)
-			xyz[i] = (float)(i / 3 / N_ATOMS + s * n_frames[0]);
+		for (size_t i = 0; i < n_frames[s] * N_ATOMS * 3; i++) {
+			const size_t frame = i / 3 / N_ATOMS;
+			xyz[i] = (float)(frame + s * n_frames[0]);
+		}
 		qmdt_ok(qmd_dataset_add_frames(dataset, names[s], topology, xyz, n_frames[s]));
 	}
 	qmd_topology_free(topology);

@@ -52,6 +52,8 @@ static const option_row option_rows[] = {
 	{OPTION_SAMPLES, 0, "samples", "N", "shap: images a frame, 4 a residue at least (default: 2 a residue and 2048)"},
 	{OPTION_NUMBERING, 0, "numbering", "FILE",
 	 "labels of residues: lines of chain, residue number, label (CSV or tabs)"},
+	{OPTION_CONTROL, 0, "control", "KIND",
+	 "none (default), or shuffled: states say nothing of frames, so nothing must be found"},
 	{OPTION_TOPOLOGY, 0, "topology", "PDB", "atoms of the trajectories (default: just the engine's, in order)"},
 	{OPTION_MODEL, 0, "model", "FILE", "use the pixels of this model or engine instead of fitting new ones"},
 	{OPTION_FRAME, 0, "frame", "N", "only this frame, from 0"},
@@ -99,6 +101,7 @@ static const choice target_choices[] = {
 static const choice layout_choices[] = {{"nchw", QMD_ONNX_NCHW}, {"nhwc", QMD_ONNX_NHWC}, {NULL, 0}};
 static const choice method_choices[] = {
 	{"leave-one-out", QMD_EXPLAIN_LEAVE_ONE_OUT}, {"shap", QMD_EXPLAIN_SHAP}, {NULL, 0}};
+static const choice control_choices[] = {{"none", CONTROL_NONE}, {"shuffled", CONTROL_SHUFFLED}, {NULL, 0}};
 static const choice type_choices[] = {{"s8", QMD_S8}, {"u8", QMD_U8}, {NULL, 0}};
 
 static const char *choice_word(const choice *choices, int32_t number) {
@@ -122,6 +125,10 @@ const char *observer_name(int32_t observer) {
 
 const char *method_name(int32_t method) {
 	return choice_word(method_choices, method);
+}
+
+const char *control_name(control_kind control) {
+	return choice_word(control_choices, (int32_t)control);
 }
 
 const char *onnx_target_name(int32_t target) {
@@ -247,6 +254,11 @@ static int read_data_option(program_arguments *a, const option_row *row, const c
 	case OPTION_SPLIT:
 		TRY(read_choice(row, split_choices, text, &number));
 		a->split = (split_kind)number;
+		return PROGRAM_OK;
+	case OPTION_CONTROL:
+		number = CONTROL_NONE;
+		TRY(read_choice(row, control_choices, text, &number));
+		a->control = (control_kind)number;
 		return PROGRAM_OK;
 	case OPTION_FOLDS:
 		return read_size(row, text, 1, 1000, &a->n_folds);

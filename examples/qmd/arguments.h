@@ -41,6 +41,7 @@ typedef enum option_code {
 	OPTION_METHOD,
 	OPTION_SAMPLES,
 	OPTION_NUMBERING,
+	OPTION_CONTROL,
 	OPTION_TOPOLOGY,
 	OPTION_MODEL,
 	OPTION_FRAME,
@@ -56,6 +57,8 @@ typedef enum option_code {
 } option_code;
 
 typedef enum split_kind { SPLIT_AUTO, SPLIT_REPLICA, SPLIT_BLOCK, SPLIT_ICNNMD, SPLIT_NONE } split_kind;
+
+typedef enum control_kind { CONTROL_NONE, CONTROL_SHUFFLED } control_kind;
 
 /* NAME=PDB,NC[,NC...] */
 typedef struct state_argument {
@@ -98,6 +101,7 @@ typedef struct program_arguments {
 	uint32_t batch, repeats; /* of timing */
 	uint32_t threads;
 	int has_threads; /* --threads was given */
+	control_kind control;
 	int resume, json, help;
 	char *const *operands;
 	size_t n_operands;
@@ -133,11 +137,12 @@ typedef struct option_row {
 const option_row *arguments_option(option_code code);
 const option_row *arguments_option_at(size_t index);
 
-/* "replica", "block", "icnnmd"; "displacement", "icnnmd"; "ema", "percentile". */
+/* Words of the command line for what it chose. */
 const char *split_name(split_kind split);
 const char *pixels_name(int32_t kind);
 const char *observer_name(int32_t observer);
 const char *method_name(int32_t method);
+const char *control_name(control_kind control);
 
 /* "default", "tensorrt"; "nchw", "nhwc". */
 const char *onnx_target_name(int32_t target);

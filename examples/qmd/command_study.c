@@ -142,6 +142,8 @@ static int run_study(study *s) {
 		return fail_usage("where to write is missing: give -o DIR");
 	TRY(data_open(s->arguments, 2, &s->dataset));
 	TRY(data_plan_split(s->arguments, s->dataset, &s->plan));
+	if (s->arguments->control == CONTROL_SHUFFLED)
+		TRY_QMD(qmd_dataset_shuffle_labels(s->dataset, s->arguments->seed));
 	if (s->arguments->numbering)
 		TRY(numbering_load(s->arguments->numbering, s->dataset, &s->labels));
 	s->class_of_state = calloc(s->arguments->n_states, sizeof *s->class_of_state);
@@ -205,6 +207,7 @@ static const option_code options[] = {OPTION_STATE,
 									  OPTION_NO_COLLAPSE,
 									  OPTION_EXPLAIN_FRAMES,
 									  OPTION_NUMBERING,
+									  OPTION_CONTROL,
 									  OPTION_SEED,
 									  OPTION_THREADS,
 									  OPTION_RESUME,
