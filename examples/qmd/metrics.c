@@ -84,27 +84,58 @@ double metrics_auc(const double *scores, const uint32_t *labels, size_t n, size_
 	return n_counted ? sum / (double)n_counted : NAN;
 }
 
-size_t metrics_roc(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
-				   double *false_rates, double *true_rates) {
+/* Frames from the lowest score to the highest; NULL if memory runs out. */
+static ranked *rank_frames(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
+						   size_t *n_positive) {
 	ranked *frames = calloc(n ? n : 1, sizeof *frames);
+	*n_positive = 0;
 	if (!frames)
-		return 0;
-	size_t n_positive = 0, n_right = 0, n_points = 0;
+		return NULL;
 	for (size_t i = 0; i < n; i++) {
 		frames[i] = (ranked){log_odds(scores + i * n_classes, n_classes, positive), labels[i] == positive};
-		n_positive += labels[i] == positive;
+		*n_positive += labels[i] == positive;
 	}
-	if (n_positive > 0 && n_positive < n) {
-		qsort(frames, n, sizeof *frames, compare_ranked);
+	qsort(frames, n, sizeof *frames, compare_ranked);
+	return frames;
+}
+
+/* Ties are taken together: can a threshold be between the `taken` highest and the rest? */
+static int is_threshold(const ranked *frames, size_t n, size_t taken) {
+	return taken == n || frames[n - taken - 1].score != frames[n - taken].score;
+}
+
+size_t metrics_roc(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
+				   double *false_rates, double *true_rates) {
+	size_t n_positive, n_right = 0, n_points = 0;
+	ranked *frames = rank_frames(scores, labels, n, n_classes, positive, &n_positive);
+	if (frames && n_positive > 0 && n_positive < n) {
 		false_rates[n_points] = true_rates[n_points] = 0;
 		n_points++;
 		for (size_t taken = 1; taken <= n; taken++) {
 			n_right += frames[n - taken].is_positive != 0;
-			if (taken < n && frames[n - taken - 1].score == frames[n - taken].score)
-				continue; /* ties are taken together */
+			if (!is_threshold(frames, n, taken))
+				continue;
 			false_rates[n_points] = (double)(taken - n_right) / (double)(n - n_positive);
 			true_rates[n_points++] = (double)n_right / (double)n_positive;
 		}
+	}
+	free(frames);
+	return n_points;
+}
+
+size_t metrics_precision_recall(const double *scores, const uint32_t *labels, size_t n, size_t n_classes,
+								size_t positive, double *recalls, double *precisions) {
+	size_t n_positive, n_right = 0, n_points = 0;
+	ranked *frames = rank_frames(scores, labels, n, n_classes, positive, &n_positive);
+	double recall = 0;
+	for (size_t taken = 1; frames && n_positive > 0 && taken <= n; taken++) {
+		n_right += frames[n - taken].is_positive != 0;
+		if (!is_threshold(frames, n, taken))
+			continue;
+		recalls[n_points] = recall;
+		recalls[n_points + 1] = recall = (double)n_right / (double)n_positive;
+		precisions[n_points] = precisions[n_points + 1] = (double)n_right / (double)taken;
+		n_points += 2;
 	}
 	free(frames);
 	return n_points;

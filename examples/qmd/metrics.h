@@ -27,6 +27,12 @@ double metrics_quantile(double *values, size_t n, double q);
 size_t metrics_roc(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
 				   double *false_rates, double *true_rates);
 
+/* The precision-recall curve of one class against the rest, by the log-odds, as steps in room for 2n points: the
+ * precision at each threshold holds from the recall before it to its own, so that the area below is the average
+ * precision. Returns their number, 0 where there is none or memory has run out. */
+size_t metrics_precision_recall(const double *scores, const uint32_t *labels, size_t n, size_t n_classes,
+								size_t positive, double *recalls, double *precisions);
+
 /* Add to counts[true class][answer]. */
 void metrics_confusion(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t *counts);
 

@@ -135,6 +135,9 @@ static void put_run(page *p, const study_report *r) {
 	if (strcmp(text_of(arguments, "split"), "icnnmd") == 0)
 		page_paragraph(p, "Warning: this split leaks. Most held-out frames have a neighbour in time among the training "
 						  "frames, so that the accuracies below say little.");
+	if (strcmp(text_of(arguments, "control"), "shuffled") == 0)
+		page_paragraph(p, "A control: frames were handed out among the states at random, so that states say nothing of "
+						  "them. Accuracies should be those of chance, and scores of residues within their errors.");
 	put_inputs(p, r);
 }
 
@@ -222,6 +225,13 @@ static void put_curves(page *p, const study_report *r) {
 				   are_two ? " (the second one; the first gives the same curve, mirrored)" : ", one against the rest");
 	put_legend(p, r);
 	report_plot_roc(p, r->json);
+
+	page_section(p, "Precision and recall");
+	page_paragraph(p, "The same frames, each state against the rest: of the frames that are taken for the state, the "
+					  "share that are; and of its frames, the share that are found. Average precision is the mean over "
+					  "the states. Solid: INT8 engine; dashed: FP32.");
+	put_legend(p, r);
+	report_plot_precision_recall(p, r->json);
 
 	page_section(p, "Along each held-out simulation");
 	page_paragraph(p, "Probability of each state, frame by frame; long files by means of neighbouring frames. Solid: "

@@ -23,6 +23,7 @@ int report_html_write(const char *path, const study_report *report);
 
 /* Curves of all folds; a fold that has not kept its numbers is left out. */
 void report_plot_roc(page *p, const json_t *report);
+void report_plot_precision_recall(page *p, const json_t *report);
 void report_plot_training(page *p, const json_t *report);
 void report_plot_trajectories(page *p, const json_t *report);
 

@@ -98,50 +98,90 @@ int report_count_answers(const json_t *report, const char *key, int fold, size_t
 	return are_all;
 }
 
-/* ---- ROC ---- */
+/* ---- ROC, and precision and recall ---- */
 
-static void draw_roc(const plot *p, const scored_frames *frames, int is_int8) {
-	double *xs = malloc((frames->n + 1) * sizeof *xs), *ys = malloc((frames->n + 1) * sizeof *ys);
-	/* Of two states each is the other's rest: one curve says all. */
-	for (size_t c = frames->n_classes == 2 ? 1 : 0; c < frames->n_classes && xs && ys; c++) {
+/* A curve of scored frames, a class against the rest. */
+typedef struct curve_kind {
+	size_t (*points)(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
+					 double *xs, double *ys); /* metrics.h */
+	const char *x_label, *y_label, *area;     /* what the area below is called */
+	int is_symmetric;                         /* of two states each is the other's rest: one curve says all */
+} curve_kind;
+
+static const curve_kind roc = {metrics_roc, "false positive rate", "true positive rate", "AUC", 1};
+static const curve_kind precision_recall = {metrics_precision_recall, "recall", "precision", "average precision", 0};
+
+static double area_below(const double *xs, const double *ys, size_t n) {
+	double area = 0;
+	for (size_t i = 1; i < n; i++)
+		area += (xs[i] - xs[i - 1]) * (ys[i] + ys[i - 1]) / 2;
+	return area;
+}
+
+/* Draw the curves of a fold's frames (`p` NULL: do not). Returns the mean of the areas below them, NaN where there are
+ * none. */
+static double draw_curves(const plot *p, const curve_kind *kind, const scored_frames *frames, const char *ending) {
+	double *xs = malloc((2 * frames->n + 1) * sizeof *xs), *ys = malloc((2 * frames->n + 1) * sizeof *ys), area = 0;
+	size_t n_curves = 0;
+	for (size_t c = kind->is_symmetric && frames->n_classes == 2 ? 1 : 0; c < frames->n_classes && xs && ys; c++) {
 		char classes[32];
-		snprintf(classes, sizeof classes, "s%zu%s", c % PLOT_N_COLORS, is_int8 ? "" : " dash");
-		const size_t n = metrics_roc(frames->scores, frames->labels, frames->n, frames->n_classes, c, xs, ys);
-		plot_line(p, classes, xs, ys, n);
+		snprintf(classes, sizeof classes, "s%zu%s", c % PLOT_N_COLORS, ending);
+		const size_t n = kind->points(frames->scores, frames->labels, frames->n, frames->n_classes, c, xs, ys);
+		if (n == 0)
+			continue;
+		if (p)
+			plot_line(p, classes, xs, ys, n);
+		area += area_below(xs, ys, n);
+		n_curves++;
 	}
 	free(xs);
 	free(ys);
+	return n_curves ? area / (double)n_curves : NAN;
+}
+
+static void plot_fold_curves(page *target, const json_t *report, size_t k, const curve_kind *kind) {
+	const json_t *fold = json_array_get(json_object_get(report, "folds"), k);
+	const plot p = {.out = target->out,
+					.width = 320,
+					.height = 310,
+					.left = 52,
+					.right = 12,
+					.top = 32,
+					.bottom = 42,
+					.x = {.label = kind->x_label, .low = -0.03, .high = 1.03, .step = 0.25},
+					.y = {.label = kind->y_label, .low = -0.03, .high = 1.03, .step = 0.25}};
+	scored_frames fp32, int8;
+	if (!read_fold(report, fold, "fp32_logits", &fp32) || !read_fold(report, fold, "int8_logits", &int8)) {
+		release_frames(&fp32);
+		return;
+	}
+	char title[96];
+	snprintf(title, sizeof title, "Fold %zu: %s FP32 %.3f, INT8 %.3f", k + 1, kind->area,
+			 draw_curves(NULL, kind, &fp32, ""), draw_curves(NULL, kind, &int8, ""));
+	plot_begin(&p, title, 0);
+	plot_axes(&p);
+	if (kind->is_symmetric)
+		plot_line(&p, "chance", (const double[]){0, 1}, (const double[]){0, 1}, 2);
+	draw_curves(&p, kind, &int8, "");
+	draw_curves(&p, kind, &fp32, " dash");
+	plot_end(&p);
+	release_frames(&fp32);
+	release_frames(&int8);
+}
+
+static void plot_curves(page *target, const json_t *report, const curve_kind *kind) {
+	page_plots_begin(target, 0);
+	for (size_t k = 0; k < json_array_size(json_object_get(report, "folds")); k++)
+		plot_fold_curves(target, report, k, kind);
+	page_plots_end(target);
 }
 
 void report_plot_roc(page *target, const json_t *report) {
-	size_t k;
-	json_t *fold;
-	page_plots_begin(target, 0);
-	json_array_foreach(json_object_get(report, "folds"), k, fold) {
-		const plot p = {.out = target->out,
-						.width = 320,
-						.height = 310,
-						.left = 52,
-						.right = 12,
-						.top = 32,
-						.bottom = 42,
-						.x = {.label = "false positive rate", .low = -0.03, .high = 1.03, .step = 0.25},
-						.y = {.label = "true positive rate", .low = -0.03, .high = 1.03, .step = 0.25}};
-		char title[96];
-		snprintf(title, sizeof title, "Fold %zu: AUC FP32 %.3f, INT8 %.3f", k + 1,
-				 report_get(fold, "fp32", "test_auc", NULL), report_get(fold, "int8", "test_auc", NULL));
-		plot_begin(&p, title, 0);
-		plot_axes(&p);
-		plot_line(&p, "chance", (const double[]){0, 1}, (const double[]){0, 1}, 2);
-		for (int is_int8 = 1; is_int8 >= 0; is_int8--) {
-			scored_frames frames;
-			if (read_fold(report, fold, is_int8 ? "int8_logits" : "fp32_logits", &frames))
-				draw_roc(&p, &frames, is_int8);
-			release_frames(&frames);
-		}
-		plot_end(&p);
-	}
-	page_plots_end(target);
+	plot_curves(target, report, &roc);
+}
+
+void report_plot_precision_recall(page *target, const json_t *report) {
+	plot_curves(target, report, &precision_recall);
 }
 
 /* ---- Training ---- */

@@ -196,6 +196,36 @@ def test_the_area_under_the_drawn_roc_curve_is_the_auc(hard_study):
             assert number(expected) in title
 
 
+def average_precision(scores, labels, positive):
+    """Sum over the thresholds of the gain in recall times the precision there, from the definition."""
+    odds = scores[:, positive] - scores[:, 1 - positive]
+    is_positive, area, recall = labels == positive, 0, 0
+    for threshold in sorted(set(odds), reverse=True):
+        taken = odds >= threshold
+        gained = (taken & is_positive).sum() / is_positive.sum()
+        area += (gained - recall) * (taken & is_positive).sum() / taken.sum()
+        recall = gained
+    return area
+
+
+def test_the_area_under_the_drawn_precision_is_the_average_precision(hard_study):
+    report, text = hard_study
+    drawn = [(title, lines) for title, lines in plots(text) if "average precision" in title]
+    assert len(drawn) == len(report["folds"]) == 2
+    frame = next(lines for title, lines in plots(text) if "AUC" in title)[0][1]  # from (0, 0) to (1, 1)
+    (x0, y0), (x1, y1) = frame
+    for (title, lines), fold in zip(drawn, report["folds"]):
+        assert [classes for classes, _ in lines] == ["s0", "s1", "s0 dash", "s1 dash"]
+        for name, curves in (("int8", lines[:2]), ("fp32", lines[2:])):
+            scores = np.array([row for file in fold["held_out"] for row in file[f"{name}_logits"]])
+            labels = np.array([["r1", "r2"].index(f["state"]) for f in fold["held_out"] for _ in f["frames"]])
+            expected = [average_precision(scores, labels, positive) for positive in (0, 1)]
+            assert f"{name.upper()} {np.mean(expected):.3f}" in title
+            for (_, points), area in zip(curves, expected):
+                x, y = (points[:, 0] - x0) / (x1 - x0), (points[:, 1] - y0) / (y1 - y0)
+                assert ((x[1:] - x[:-1]) * (y[1:] + y[:-1]) / 2).sum() == pytest.approx(area, abs=2e-3)
+
+
 def test_probabilities_along_a_file(hard_study):
     report, text = hard_study
     drawn = [lines for title, lines in plots(text) if title == "Fold 1: adk-open-1.nc"]
