@@ -25,6 +25,10 @@
 
 #include "rows.h"
 
+#ifdef __cplusplus
+extern "C" {
+#endif
+
 /* Windows of a convolution lie in two rows, the second as long as the first or one shorter; dense has one row. */
 typedef struct qmdi_tile {
 	const uint8_t *inputs[2];                  /* first byte of the first window of each row */
@@ -56,6 +60,10 @@ void qmdi_gemm_pack(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape, const
 /* A task is one output row of one image, for dense one block of channels of all images. */
 size_t qmdi_gemm_n_tasks(const qmdi_gemm *gemm, const qmdi_kernel_shape *shape, size_t n_images);
 void qmdi_gemm_run(const qmdi_gemm *gemm, const qmdi_kernel_call *call, size_t first_task, size_t n_tasks);
+
+#ifdef __cplusplus
+}
+#endif
 
 /* Loops over a tile are unrolled whole. */
 #ifdef __clang__

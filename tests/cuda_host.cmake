@@ -14,7 +14,7 @@ file(GLOB cuda_host_sources CONFIGURE_DEPENDS ${cuda_folder}/host/*.cpp)
 file(GLOB cuda_kernel_sources CONFIGURE_DEPENDS ${cuda_folder}/*.cu)
 set_source_files_properties(${cuda_kernel_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++;-Wno-unknown-pragmas")
 add_library(qmd_cuda_host STATIC ${cuda_host_sources} ${cuda_kernel_sources})
-target_include_directories(qmd_cuda_host PUBLIC ${PROJECT_SOURCE_DIR}/kernels)
+target_include_directories(qmd_cuda_host PUBLIC ${PROJECT_SOURCE_DIR}/kernels ${PROJECT_SOURCE_DIR}/lib)
 
 file(GLOB cuda_host_suites CONFIGURE_DEPENDS test_*.cpp)
 foreach(source ${cuda_host_suites})

@@ -4,9 +4,8 @@
 
 /* For each op the best first, the one for any shape last. */
 static const qmdi_cuda_kernel *const rows[] = {
-	&qmdi_cuda_conv_x8s8_imma,
-	&qmdi_cuda_conv_few_x8s8_imma,
-	&qmdi_cuda_dense_x8s8_imma,
+	&qmdi_cuda_conv_x8s8_imma,       &qmdi_cuda_conv_few_x8s8_imma, &qmdi_cuda_conv_x8s8_dp4a,
+	&qmdi_cuda_dense_head_x8s8_dp4a, &qmdi_cuda_dense_x8s8_imma,    &qmdi_cuda_dense_x8s8_dp4a,
 };
 
 #define N_ROWS (sizeof rows / sizeof rows[0])

@@ -12,11 +12,7 @@
  * into the registers of its B fragments (gemm_mma.h draws the packed stream), `chunk` steps ahead. With one image 15 of
  * the 16 rows of an mma are idle; the weights' bytes bound the time all the same.
  *
- * Splits are added up in the same launch. Each block writes its int32 sums, takes a ticket for its tile, and the one
- * that takes the last adds all splits up and finishes. Integers add up to the same in any order; the ticket wraps to 0
- * by itself for the next launch.
- *
- *     scratch:  uint32 ticket[tiles of the grid], to 256 bytes | int32 sums[split][image][channel]
+ * splits.h says how they are added up in the same launch.
  *
  * Inputs come to shared memory by cp.async, a chunk of K while the one before is multiplied:
  *
@@ -36,7 +32,10 @@
  * Edges: images beyond the last are neither read nor written, nor are channels beyond out_c and K beyond in_c (weights
  * of 0 stand there). Input data and strides are multiples of 16, and so is in_c.
  */
+#include <algorithm>
+
 #include "gemm_mma.h"
+#include "splits.h"
 
 namespace qmdi {
 namespace {
@@ -48,16 +47,10 @@ struct dense_params {
 	size_t image_stride;
 	const unsigned char *packed;
 	output_params out;
-	uint32_t *tickets;
-	int32_t *sums;
+	split_params splits;
 	uint32_t in_c, n_images, n_steps, n_units;
-	uint32_t n_channel_blocks, steps_per_split, n_splits;
+	uint32_t n_channel_blocks;
 };
-
-/* Channels that a split's sums are stored for: those of whole units. */
-QMDI_DEVICE size_t sums_index(const dense_params &p, uint32_t split, uint32_t image, uint32_t channel) {
-	return (size_t(split) * p.n_images + image) * (p.n_units * unit_channels) + channel;
-}
 
 /* Begin to copy a chunk of K of the block's images. */
 template <int tiles, int chunk>
@@ -69,19 +62,6 @@ QMDI_DEVICE void copy_chunk(const dense_params &p, uint32_t first_image, uint32_
 			copy_async<16>(stage + row * (chunk * step_k + 16) + piece * 16, p.input + image * p.image_stride + k);
 		}
 	}
-}
-
-/* Whether this block is the last of its tile to come by. All of its threads call this after they have written sums. */
-QMDI_DEVICE bool is_last_split(const dense_params &p) {
-	uint32_t *const is_last = reinterpret_cast<uint32_t *>(shared_memory());
-	fence();
-	sync_block();
-	if (threadIdx.x == 0) {
-		store_shared(is_last, uint32_t(atomic_increment(&p.tickets[blockIdx.x], p.n_splits - 1) == p.n_splits - 1));
-	}
-	sync_block();
-	fence();
-	return load_shared(is_last) != 0;
 }
 
 /* Add up the splits of a tile and write its outputs; a thread has the same four channels of several images. */
@@ -98,13 +78,8 @@ template <int tiles> QMDI_DEVICE void finish_splits(const dense_params &p, uint3
 		if (image >= p.n_images) {
 			return;
 		}
-		uint32_t totals[4] = {};
-#pragma unroll 8
-		for (uint32_t split = 0; split < p.n_splits; ++split) {
-			const uint4 part = load(reinterpret_cast<const uint4 *>(p.sums + sums_index(p, split, image, end.channel)));
-			totals[0] += part.x, totals[1] += part.y, totals[2] += part.z, totals[3] += part.w;
-		}
-		const int32_t sums[4] = {int32_t(totals[0]), int32_t(totals[1]), int32_t(totals[2]), int32_t(totals[3])};
+		int32_t sums[4];
+		add_splits(p.splits, image, end.channel, sums);
 		end.write(p.out, p.out.data + image * p.out.image_stride, sums);
 	}
 }
@@ -115,7 +90,7 @@ QMDI_DEVICE void write_sums(const dense_params &p, const int32_t (&sums)[tiles][
 							uint32_t unit) {
 	const size_t unit_size = unit_bytes(p.n_steps);
 	epilogue end;
-	if (p.n_splits == 1) {
+	if (p.splits.n_splits == 1) {
 		end.load(p.packed + unit * unit_size, unit_size, unit);
 	}
 #pragma unroll
@@ -126,11 +101,11 @@ QMDI_DEVICE void write_sums(const dense_params &p, const int32_t (&sums)[tiles][
 		}
 		int32_t four[4];
 		four_channels(sums[i / 2], i % 2, four);
-		if (p.n_splits == 1) {
+		if (p.splits.n_splits == 1) {
 			end.write(p.out, p.out.data + image * p.out.image_stride, four);
 		} else {
 			const uint32_t channel = unit * unit_channels + threadIdx.x % 4 * 4;
-			store(reinterpret_cast<int4 *>(p.sums + sums_index(p, blockIdx.y, image, channel)),
+			store(reinterpret_cast<int4 *>(sums_of(p.splits, blockIdx.y, image, channel)),
 				  int4{four[0], four[1], four[2], four[3]});
 		}
 	}
@@ -142,8 +117,8 @@ template <class A, int tiles, int chunk> QMDI_DEVICE void multiply_images(const 
 	const uint32_t lane = threadIdx.x % 32, first_unit = blockIdx.x % p.n_channel_blocks * (blockDim.x / 32);
 	const uint32_t unit = first_unit + threadIdx.x / 32;
 	const uint32_t first_image = blockIdx.x / p.n_channel_blocks * (tiles * tile_images);
-	const uint32_t first_step = blockIdx.y * p.steps_per_split;
-	const uint32_t n_steps = min(p.steps_per_split, p.n_steps - first_step);
+	const uint32_t first_step = blockIdx.y * p.splits.steps;
+	const uint32_t n_steps = min(p.splits.steps, p.n_steps - first_step);
 	const size_t unit_size = unit_bytes(p.n_steps);
 	weight_stream<1, chunk> weights(p.packed + min(unit, p.n_units - 1) * unit_size, unit_size, first_step, n_steps);
 	int32_t sums[tiles][2][4] = {};
@@ -179,7 +154,7 @@ template <class A, int tiles, int chunk> QMDI_DEVICE void multiply_images(const 
 	if (unit < p.n_units) {
 		write_sums<tiles>(p, sums, first_image, unit);
 	}
-	if (p.n_splits > 1 && is_last_split(p)) {
+	if (p.splits.n_splits > 1 && is_last_split(p.splits)) {
 		finish_splits<tiles>(p, first_image, first_unit);
 	}
 }
@@ -210,40 +185,31 @@ void pack(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, vo
 }
 
 /* How a call is cut up. */
-struct division {
-	uint32_t tiles, chunk, n_warps, n_channel_blocks, steps_per_split, n_splits;
-	uint64_t n_image_blocks, n_tiles;
-	size_t tickets_bytes, sums_bytes;
+struct tiling {
+	uint32_t tiles, chunk, n_warps, n_channel_blocks;
+	uint64_t n_tiles;
+	division k;
 
-	division(const qmdi_kernel_shape *shape, size_t n_images, uint32_t n_multiprocessors) {
-		const uint32_t n_units = divide_up(shape->out_c, unit_channels);
-		const uint32_t n_steps = static_cast<uint32_t>(count_steps(shape));
-		tiles = n_images <= tile_images ? 1 : 8;
-		chunk = tiles == 1 ? 8 : 4;
-		n_warps = n_units < max_warps ? n_units : max_warps;
-		n_channel_blocks = divide_up(n_units, n_warps);
-		n_image_blocks = divide_up(n_images, tiles * tile_images);
-		n_tiles = n_image_blocks * n_channel_blocks;
-		/* Two small blocks or one large on each multiprocessor, but no split shorter than a chunk. */
-		const uint64_t wanted = (tiles == 1 ? 2 : 1) * uint64_t(n_multiprocessors) / n_tiles;
-		steps_per_split = wanted < 2 ? n_steps : divide_up(n_steps, wanted);
-		steps_per_split = steps_per_split < chunk ? chunk : steps_per_split;
-		n_splits = divide_up(n_steps, steps_per_split);
-		tickets_bytes = divide_up(n_tiles * sizeof(uint32_t), 256) * size_t(256);
-		sums_bytes = size_t(n_splits) * n_images * count_units(shape) * unit_channels * sizeof(int32_t);
+	tiling(const qmdi_kernel_shape *shape, size_t n_images, uint32_t n_multiprocessors)
+		: tiles(n_images <= tile_images ? 1 : 8), chunk(tiles == 1 ? 8 : 4),
+		  n_warps(std::min(divide_up(shape->out_c, unit_channels), max_warps)),
+		  n_channel_blocks(divide_up(shape->out_c, unit_channels * n_warps)),
+		  n_tiles(n_channel_blocks * uint64_t(divide_up(n_images, tiles * tile_images))),
+		  /* Two small blocks or one large on each multiprocessor. */
+		  k(count_steps(shape), n_tiles, (tiles == 1 ? 2 : 1) * uint64_t(n_multiprocessors), chunk,
+			n_images * count_units(shape) * unit_channels) {
 	}
 };
 
 size_t scratch_size(const qmdi_kernel_shape *shape, size_t n_images, uint32_t n_multiprocessors) {
-	const division d(shape, n_images, n_multiprocessors);
-	return d.n_splits > 1 ? d.tickets_bytes + d.sums_bytes : 0;
+	return tiling(shape, n_images, n_multiprocessors).k.scratch_size();
 }
 
 int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_call *call = &cuda_call->call;
 	const qmdi_kernel_shape *shape = call->shape;
-	const division d(shape, call->n_images, cuda_call->n_multiprocessors);
-	if (d.n_tiles > INT32_MAX || d.n_splits > 65535 || call->n_images > INT32_MAX) {
+	const tiling t(shape, call->n_images, cuda_call->n_multiprocessors);
+	if (t.n_tiles > INT32_MAX || t.k.n_splits > 65535 || call->n_images > INT32_MAX) {
 		return -1;
 	}
 	dense_params p = {};
@@ -251,15 +217,14 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	p.image_stride = call->inputs[0].image_stride;
 	p.packed = static_cast<const unsigned char *>(call->packed);
 	p.out = make_output(call);
-	p.tickets = static_cast<uint32_t *>(cuda_call->scratch);
-	p.sums = reinterpret_cast<int32_t *>(static_cast<unsigned char *>(cuda_call->scratch) + d.tickets_bytes);
+	p.splits = t.k.params(cuda_call->scratch, call->n_images, count_units(shape) * unit_channels);
 	p.in_c = shape->in_c, p.n_images = static_cast<uint32_t>(call->n_images);
 	p.n_steps = static_cast<uint32_t>(count_steps(shape)), p.n_units = count_units(shape);
-	p.n_channel_blocks = d.n_channel_blocks, p.steps_per_split = d.steps_per_split, p.n_splits = d.n_splits;
+	p.n_channel_blocks = t.n_channel_blocks;
 	const qmdi_cuda_entry *const entries[2][2] = {{&qmdi_dense_imma_s8_1x8_entry, &qmdi_dense_imma_u8_1x8_entry},
 												  {&qmdi_dense_imma_s8_8x4_entry, &qmdi_dense_imma_u8_8x4_entry}};
-	set_launch(launch, entries[d.tiles == 8][shape->operand == QMDI_U8], {d.n_tiles, d.n_splits}, 32 * d.n_warps,
-			   2 * d.tiles * tile_images * (d.chunk * step_k + 16), p);
+	set_launch(launch, entries[t.tiles == 8][shape->operand == QMDI_U8], {t.n_tiles, t.k.n_splits}, 32 * t.n_warps,
+			   2 * t.tiles * tile_images * (t.chunk * step_k + 16), p);
 	return 0;
 }
 

@@ -7,7 +7,8 @@
  *
  *   shared_memory()                     dynamic shared memory of the block, 16-byte aligned; there is no other
  *   load(p)  store(p, v)                global memory: data that an earlier launch wrote or another block reads
- *   load_constant(p)                    global memory that nobody writes while the kernel runs: weights
+ *   load_cached(p)                      the same, where this launch does not write and the block reads several times
+ *   load_constant(p)                    global memory that nobody writes while the kernel runs or waits: weights
  *   load_shared(p)  store_shared(p, v)  shared memory. Values of 1, 2, 4, 8 or 16 bytes, aligned to their size
  *   copy_async<4 | 16>(shared, global)  cp.async: lands when waited for, for this thread; sync_block() for the others
  *   commit_copies()  wait_copies<n>()   closes a group; waits until at most n groups of this thread are in flight
@@ -55,6 +56,10 @@ QMDI_DEVICE uint32_t shared_address(const void *pointer) {
 
 template <class T> QMDI_DEVICE T load(const T *pointer) {
 	return __ldcg(pointer);
+}
+
+template <class T> QMDI_DEVICE T load_cached(const T *pointer) {
+	return *pointer;
 }
 
 template <class T> QMDI_DEVICE T load_constant(const T *pointer) {

@@ -22,10 +22,7 @@
 #ifndef QMD_KERNELS_CUDA_GEMM_MMA_H
 #define QMD_KERNELS_CUDA_GEMM_MMA_H
 
-#include <cstring>
-
-#include "cuda_rows.h"
-#include "device.h"
+#include "gemm_output.h"
 
 namespace qmdi {
 namespace {
@@ -34,10 +31,6 @@ constexpr uint32_t unit_channels = 16, step_bytes = 512, step_k = 32;
 constexpr uint32_t tile_columns = 8; /* of a convolution: an mma's rows are 2 rows of 8 pixels */
 
 /* ---- On the host: packing ---- */
-
-inline uint32_t divide_up(uint64_t a, uint64_t b) {
-	return static_cast<uint32_t>((a + b - 1) / b);
-}
 
 __host__ __device__ inline size_t unit_bytes(size_t n_steps) {
 	return 2 * unit_channels * sizeof(int32_t) + n_steps * step_bytes;
@@ -75,33 +68,6 @@ void pack_units(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weigh
 }
 
 /* ---- On the device ---- */
-
-/* Where and how a kernel writes; part of its parameters. */
-struct output_params {
-	uint8_t *data;
-	size_t row_stride, image_stride;
-	uint32_t out_c, pixel_bytes;
-	int32_t low, float_output;
-	uint32_t rows, columns, pool; /* pixels written, after the pool */
-	int32_t has_words;            /* pixels are word-aligned: four channels are stored at once */
-};
-
-inline output_params make_output(const qmdi_kernel_call *call) {
-	const qmdi_kernel_shape *shape = call->shape;
-	output_params out = {};
-	out.data = static_cast<uint8_t *>(call->output.data);
-	out.row_stride = call->output.row_stride;
-	out.image_stride = call->output.image_stride;
-	out.out_c = shape->out_c;
-	out.pixel_bytes = shape->out_c * (shape->float_output ? 4 : 1);
-	out.low = shape->low;
-	out.float_output = shape->float_output;
-	out.rows = shape->out_h;
-	out.columns = shape->out_w;
-	out.pool = shape->pool;
-	out.has_words = (reinterpret_cast<uintptr_t>(out.data) | out.row_stride | out.image_stride | out.out_c) % 4 == 0;
-	return out;
-}
 
 /*
  * The weights of `units` neighbouring units of one warp, a step at a time, `depth` steps of them on their way:
@@ -171,19 +137,12 @@ struct epilogue {
 		channel = unit_number * unit_channels + 4 * t;
 	}
 
-	/* Sums wrap, as they do in the reference's order of addition. */
-	QMDI_DEVICE float scaled(int32_t sum, int i) const {
-		return multiply_rn(
-			static_cast<float>(static_cast<int32_t>(static_cast<uint32_t>(sum) + static_cast<uint32_t>(bias[i]))),
-			multipliers[i]);
-	}
-
 	/* Write four channels of a pixel, those there are. */
 	QMDI_DEVICE void write(const output_params &out, uint8_t *pixel, const int32_t (&sums)[4]) const {
 		if (out.float_output) {
 			for (int i = 0; i < 4; ++i) {
 				if (channel + static_cast<uint32_t>(i) < out.out_c) {
-					store(reinterpret_cast<float *>(pixel) + channel + i, scaled(sums[i], i));
+					store(reinterpret_cast<float *>(pixel) + channel + i, scale_sum(sums[i], bias[i], multipliers[i]));
 				}
 			}
 			return;
@@ -191,8 +150,7 @@ struct epilogue {
 		uint32_t word = 0;
 #pragma unroll
 		for (int i = 0; i < 4; ++i) {
-			const float clamped = fminf(fmaxf(scaled(sums[i], i), static_cast<float>(out.low)), 127.0f);
-			word |= (static_cast<uint32_t>(round_to_int(clamped)) & 255) << 8 * i;
+			word |= static_cast<uint32_t>(round_to_byte(scale_sum(sums[i], bias[i], multipliers[i]), out.low)) << 8 * i;
 		}
 		if (out.has_words && channel < out.out_c) {
 			store(reinterpret_cast<uint32_t *>(pixel + channel), word);

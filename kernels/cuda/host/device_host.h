@@ -117,6 +117,10 @@ template <class T> T load(const T *pointer, QMDI_PLACE) {
 	return *pointer;
 }
 
+template <class T> T load_cached(const T *pointer, QMDI_PLACE) {
+	return load(pointer, file, line);
+}
+
 template <class T> T load_constant(const T *pointer, QMDI_PLACE) {
 	host::touch(host::memory::global_constant, pointer, sizeof(T), QMDI_HERE);
 	return *pointer;
