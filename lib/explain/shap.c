@@ -1,11 +1,11 @@
 #include "explain/shap.h"
 
-#include <math.h>
 #include <string.h>
 
 #include "base/error.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "explain/cholesky.h"
 
 #define WORD_BITS 64
 #define SMALLEST_PIVOT 1e-9 /* of the matrix, whose numbers are counts */
@@ -101,39 +101,6 @@ static void sum_values(const qmdi_shap *shap, const uint64_t *members, const dou
 	}
 }
 
-/* L L^T = matrix, in place (Cholesky). Written out, not LAPACK's, so that no number depends on how a library was
- * built or how many threads it takes. */
-static qmd_status factorize(double *matrix, size_t n) {
-	for (size_t i = 0; i < n; i++)
-		for (size_t j = 0; j <= i; j++) {
-			double sum = matrix[i * n + j];
-			for (size_t k = 0; k < j; k++)
-				sum -= matrix[i * n + k] * matrix[j * n + k];
-			if (j < i)
-				matrix[i * n + j] = sum / matrix[j * n + j];
-			else if (sum > SMALLEST_PIVOT)
-				matrix[i * n + i] = sqrt(sum);
-			else
-				return qmdi_fail(QMD_ERROR_STATE,
-								 "qmd_explain: the samples do not determine the score of residue %zu: take more", i);
-		}
-	return QMD_OK;
-}
-
-/* Solve L L^T x = b in place. */
-static void substitute(const double *factor, size_t n, double *x) {
-	for (size_t i = 0; i < n; i++) {
-		for (size_t k = 0; k < i; k++)
-			x[i] -= factor[i * n + k] * x[k];
-		x[i] /= factor[i * n + i];
-	}
-	for (size_t i = n; i-- > 0;) {
-		for (size_t k = i + 1; k < n; k++)
-			x[i] -= factor[k * n + i] * x[k];
-		x[i] /= factor[i * n + i];
-	}
-}
-
 qmd_status qmdi_shap_solve(const qmdi_shap *shap, const uint64_t *members, const double *values, double *matrix,
 						   double *work, double *scores) {
 	const size_t n = shap->n_residues;
@@ -142,9 +109,12 @@ qmd_status qmdi_shap_solve(const qmdi_shap *shap, const uint64_t *members, const
 	sum_values(shap, members, values, free_scores);
 	for (size_t r = 0; r < n; r++)
 		ones[r] = 1;
-	QMDI_TRY(factorize(matrix, n));
-	substitute(matrix, n, free_scores);
-	substitute(matrix, n, ones);
+	const size_t n_determined = qmdi_cholesky_factorize(matrix, n, SMALLEST_PIVOT);
+	if (n_determined < n)
+		return qmdi_fail(QMD_ERROR_STATE,
+						 "qmd_explain: the samples do not determine the score of residue %zu: take more", n_determined);
+	qmdi_cholesky_solve(matrix, n, free_scores);
+	qmdi_cholesky_solve(matrix, n, ones);
 	for (size_t r = 0; r < n; r++) {
 		sum += free_scores[r];
 		sum_ones += ones[r];
