@@ -21,7 +21,12 @@ typedef enum qmd_explain_method {
 	QMD_EXPLAIN_LEAVE_ONE_OUT = 1,
 	/** KernelSHAP (Lundberg and Lee 2017) with paired samples: the residue's Shapley value, its share of
 	 * margin(whole) - margin(background); the shares of all residues add up to it. Signed and sampled. */
-	QMD_EXPLAIN_SHAP = 2
+	QMD_EXPLAIN_SHAP = 2,
+	/** What ICNNMD does, for comparison: LIME (Ribeiro et al. 2016) over about 100 superpixels of the image (SLIC,
+	 * Achanta et al. 2012), on the probability of the true class. A superpixel mixes several residues, since the image
+	 * has atoms in file order. The score is the share of the residue's atoms in superpixels of positive weight, from 0
+	 * to 1. Hidden superpixels are zero. Sampled. */
+	QMD_EXPLAIN_SLIC_LIME = 4
 } qmd_explain_method;
 
 /** How residues are scored. Initialize with qmd_explain_options_init(). */
@@ -32,8 +37,11 @@ typedef struct qmd_explain_options {
 	void *user;               /**< handed to progress */
 	int32_t method;           /**< a qmd_explain_method; default QMD_EXPLAIN_LEAVE_ONE_OUT */
 	uint32_t n_samples;       /**< SHAP: images a frame, rounded up to pairs, 4 a residue to 2^24; 0 (default):
-								 2 a residue and 2048 more */
-	uint64_t seed;            /**< SHAP: of the samples, which differ from frame to frame; default 1 */
+								 2 a residue and 2048 more. SLIC-LIME: 2 to 2^24; 0: 1000 */
+	uint64_t seed;            /**< SHAP, SLIC-LIME: of the samples, which differ from frame to frame; default 1 */
+	int32_t as_published; /**< SLIC-LIME: 1 for three defects of ICNNMD's script too: the network is given pixels from
+							 0 to 255 (it was trained on 0 to 1), which takes qmd_explain_model(); atoms' scores
+							 count for the residue of the atom before; the last residue has none. Default 0 */
 } qmd_explain_options;
 
 /** Fill in defaults. @since 0.1 */
@@ -44,9 +52,10 @@ QMD_API void qmd_explain_options_init_sized(qmd_explain_options *options, size_t
 typedef struct qmd_residue_score {
 	uint32_t struct_size;
 	qmd_atom residue;      /**< its first atom: chain, number, insertion code and name */
-	double score;          /**< mean over frames of what the method says of the margin of the true class */
+	double score;          /**< mean over frames of what the method says of the margin of the true class; NaN: none
+							  (as_published) */
 	double standard_error; /**< of that mean over frames, the error of sampling within it; 0 for one frame */
-	uint32_t rank;         /**< 1 is the highest score; ties by order in the molecule */
+	uint32_t rank;         /**< 1 is the highest score; ties by order in the molecule; those without a score last */
 	uint32_t n_atoms;      /**< its pixels */
 } qmd_residue_score;
 

@@ -14,7 +14,8 @@
 #define FRAMES_A_WORKER 2 /* in one chunk: between chunks progress is reported and may cancel */
 
 /* Ends in NULL. */
-static const qmdi_explain_method *const methods[] = {&qmdi_explain_leave_one_out, &qmdi_explain_shap, NULL};
+static const qmdi_explain_method *const methods[] = {&qmdi_explain_leave_one_out, &qmdi_explain_shap,
+													 &qmdi_explain_lime, NULL};
 
 void qmd_explain_options_init_sized(qmd_explain_options *options, size_t size) {
 	const qmd_explain_options defaults = {
@@ -32,6 +33,13 @@ double qmdi_explain_margin(const float *logits, size_t n_classes, size_t own) {
 	return (double)logits[own] - other;
 }
 
+double qmdi_explain_probability(const float *logits, size_t n_classes, size_t own) {
+	double sum = 0;
+	for (size_t c = 0; c < n_classes; c++)
+		sum += exp((double)logits[c] - (double)logits[own]);
+	return 1 / sum;
+}
+
 void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigned char *image) {
 	const qmdi_atom_span span = job->spans[residue];
 	for (size_t i = span.first; i < span.end; i++)
@@ -39,8 +47,8 @@ void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigne
 			memcpy(image + i * CHANNELS, job->background + i * CHANNELS, CHANNELS);
 }
 
-qmd_status qmdi_explain_margins(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker,
-								size_t n_variants, qmdi_draw_fn draw, double *margins) {
+qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker,
+							   size_t n_variants, qmdi_draw_fn draw, qmdi_read_fn read, double *values) {
 	const size_t image_size = job->subject.image_size, n_classes = job->subject.n_classes;
 	const unsigned char *whole = job->images + frame * image_size;
 	for (size_t first = 0; first < n_variants; first += QMDI_RUNNER_BATCH) {
@@ -52,7 +60,7 @@ qmd_status qmdi_explain_margins(const qmdi_explain_job *job, size_t frame, qmdi_
 		}
 		QMDI_TRY(qmdi_runner_logits(worker->runner, worker->images, n, worker->logits));
 		for (size_t i = 0; i < n; i++)
-			margins[first + i] = qmdi_explain_margin(worker->logits + i * n_classes, n_classes, job->classes[frame]);
+			values[first + i] = read(worker->logits + i * n_classes, n_classes, job->classes[frame]);
 	}
 	worker->work.n_macs += n_variants * job->subject.n_macs;
 	worker->work.n_macs_whole += n_variants * job->subject.n_macs;
@@ -223,6 +231,9 @@ static qmd_status choose_method(qmdi_explain_job *job, const qmd_explain_options
 			job->method = methods[i];
 	if (!job->method)
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: method is %d, not a qmd_explain_method", options->method);
+	if (options->as_published && options->method != QMD_EXPLAIN_SLIC_LIME)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: as_published is of SLIC-LIME alone, and method is %d",
+						 options->method);
 	return job->method->create ? job->method->create(job, options) : QMD_OK;
 }
 

@@ -64,17 +64,22 @@ struct qmdi_explain_method {
 
 extern const qmdi_explain_method qmdi_explain_leave_one_out;
 extern const qmdi_explain_method qmdi_explain_shap;
+extern const qmdi_explain_method qmdi_explain_lime;
 
 /* Make a copy of a frame's image a variant of it: the variant-th of a method. */
 typedef void (*qmdi_draw_fn)(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t variant,
 							 unsigned char *image);
 
-/* margins: [n_variants], of the frame's own class. */
-qmd_status qmdi_explain_margins(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker,
-								size_t n_variants, qmdi_draw_fn draw, double *margins);
+/* What a method reads from logits, of the frame's own class. */
+typedef double (*qmdi_read_fn)(const float *logits, size_t n_classes, size_t own);
 
-/* The logit of class `own` minus the largest other. */
+/* The logit of class `own` minus the largest other; and the class's softmax. */
 double qmdi_explain_margin(const float *logits, size_t n_classes, size_t own);
+double qmdi_explain_probability(const float *logits, size_t n_classes, size_t own);
+
+/* values: [n_variants] */
+qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker,
+							   size_t n_variants, qmdi_draw_fn draw, qmdi_read_fn read, double *values);
 
 /* Set a residue's pixels to the background. */
 void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigned char *image);

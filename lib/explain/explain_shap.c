@@ -69,7 +69,8 @@ static qmd_status score(const qmdi_explain_job *job, size_t frame, qmdi_explain_
 	const qmdi_shap *shap = job->state;
 	shap_worker *own = worker->state;
 	qmdi_shap_draw(shap, job->frames[frame], own->members);
-	QMDI_TRY(qmdi_explain_margins(job, frame, worker, qmdi_shap_n_coalitions(shap), draw, own->margins));
+	QMDI_TRY(
+		qmdi_explain_values(job, frame, worker, qmdi_shap_n_coalitions(shap), draw, qmdi_explain_margin, own->margins));
 	return qmdi_shap_solve(shap, own->members, own->margins, own->matrix, own->work, scores);
 }
 

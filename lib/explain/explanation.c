@@ -52,7 +52,9 @@ static void average(qmd_explanation *explanation, size_t residue) {
 static int compare_scores(const void *left, const void *right) {
 	const qmd_residue_score *a = *(const qmd_residue_score *const *)left;
 	const qmd_residue_score *b = *(const qmd_residue_score *const *)right;
-	if (a->score != b->score)
+	if (isnan(a->score) != isnan(b->score))
+		return isnan(a->score) ? 1 : -1;
+	if (a->score < b->score || a->score > b->score)
 		return a->score < b->score ? 1 : -1;
 	return a < b ? -1 : 1; /* both in one array, in the order of the molecule */
 }

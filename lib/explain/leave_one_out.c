@@ -53,7 +53,7 @@ static void draw(const qmdi_explain_job *job, const qmdi_explain_worker *worker,
 		qmdi_explain_leave_out(job, variant - 1, image);
 }
 
-/* As qmdi_explain_margins(), in part. */
+/* As qmdi_explain_values(), in part. */
 static void margins_by_rerun(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker) {
 	const size_t image_size = job->subject.image_size, n_classes = job->subject.n_classes;
 	const size_t own_class = job->classes[frame];
@@ -85,7 +85,7 @@ static qmd_status score(const qmdi_explain_job *job, size_t frame, qmdi_explain_
 	if (own->rerun)
 		margins_by_rerun(job, frame, worker);
 	else
-		QMDI_TRY(qmdi_explain_margins(job, frame, worker, job->n_residues + 1, draw, own->margins));
+		QMDI_TRY(qmdi_explain_values(job, frame, worker, job->n_residues + 1, draw, qmdi_explain_margin, own->margins));
 	for (size_t r = 0; r < job->n_residues; r++)
 		scores[r] = own->margins[0] - own->margins[r + 1];
 	return QMD_OK;

@@ -3,6 +3,7 @@
 #include <qmd/train.h>
 
 #include "base/memory.h"
+#include "train/predictor.h"
 
 struct qmdi_runner {
 	qmd_context *context;     /* of an engine */
@@ -64,8 +65,12 @@ const char *qmdi_subject_class_name(const qmdi_subject *subject, size_t index) {
 
 static qmd_status set_up(const qmdi_subject *subject, qmdi_runner *runner) {
 	runner->image_type = qmd_pixels_type(subject->pixels);
-	if (subject->model)
-		return qmd_predictor_create(subject->model, QMDI_RUNNER_BATCH, 1, &runner->predictor);
+	if (subject->model) {
+		QMDI_TRY(qmd_predictor_create(subject->model, QMDI_RUNNER_BATCH, 1, &runner->predictor));
+		if (subject->reads_bytes)
+			qmdi_predictor_multiply_input(runner->predictor, 1 / qmd_pixels_scale(subject->pixels));
+		return QMD_OK;
+	}
 	qmd_context_options options;
 	qmd_context_options_init(&options);
 	options.max_batch = QMDI_RUNNER_BATCH;

@@ -16,6 +16,7 @@ typedef struct qmdi_subject {
 	const qmd_pixels *pixels;
 	size_t n_classes, image_size;
 	uint64_t n_macs; /* multiplications of one image */
+	int reads_bytes; /* a model: the network is given pixels' numbers as they are, not times their scale */
 } qmdi_subject;
 
 /* QMD_ERROR_STATE without pixels, or for fewer than two classes, of which a margin would be the difference. */

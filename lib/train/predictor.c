@@ -3,6 +3,7 @@
 #include "base/float_environment.h"
 #include "base/memory.h"
 #include "base/softmax.h"
+#include "predictor.h"
 #include "trainer.h"
 
 struct qmd_predictor {
@@ -10,6 +11,7 @@ struct qmd_predictor {
 	qmdi_network *network;
 	size_t batch_size, n_classes, image_size;
 	unsigned char *images; /* [batch_size][image_size], of frames */
+	float factor;          /* of what the network reads */
 };
 
 /* Where the results go; either may be NULL. */
@@ -42,6 +44,7 @@ qmd_status qmd_predictor_create(const qmd_model *model, uint32_t batch_size, uin
 	if (!predictor)
 		return QMD_ERROR_MEMORY;
 	predictor->batch_size = batch_size;
+	predictor->factor = 1;
 	const qmd_status status = set_up(predictor, model, n_threads);
 	if (status != QMD_OK) {
 		qmd_predictor_free(predictor);
@@ -60,11 +63,17 @@ void qmd_predictor_free(qmd_predictor *predictor) {
 	qmdi_release(predictor);
 }
 
+void qmdi_predictor_multiply_input(qmd_predictor *predictor, float factor) {
+	predictor->factor = factor;
+}
+
 /* At most one batch; what it leaves over is filled up with zeros. */
 static qmd_status run_batch(qmd_predictor *predictor, const unsigned char *images, int32_t type, size_t n,
 							const results *out, size_t first) {
 	float *input = qmdi_network_input(predictor->network);
 	qmdi_bytes_to_real(images, type, n * predictor->image_size, input);
+	for (size_t i = 0; predictor->factor != 1 && i < n * predictor->image_size; i++)
+		input[i] *= predictor->factor;
 	memset(input + n * predictor->image_size, 0, (predictor->batch_size - n) * predictor->image_size * sizeof *input);
 	QMDI_TRY(qmdi_network_forward(predictor->network, QMDI_INFERENCE, 0, 0));
 	const float *logits = qmdi_network_logits(predictor->network);

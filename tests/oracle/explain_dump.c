@@ -1,22 +1,35 @@
 /*
  * What the explanation makes of an oracle's input, for test_lime.py.
  *
- *     explain_dump slic IMAGES u8|s8 SIDE LABELS     bytes [n][SIDE][SIDE][3] to uint32 [n][SIDE][SIDE]
+ *     explain_dump slic IMAGES u8|s8 SIDE LABELS          bytes [n][SIDE][SIDE][3] to uint32 [n][SIDE][SIDE]
+ *     explain_dump masks SEED STREAM N_SAMPLES N MASKS    bytes 0 and 1, [N_SAMPLES][N]
+ *     explain_dump lime MASKS VALUES N WEIGHTS            those bytes and double [n_samples] to double [N] weights,
+ *                                                         then intercept and R2
  */
 #include <stdio.h>
 
+#include "explain/lime.h"
 #include "explain/slic.h"
 #include "support.h"
 
 static char **words;
 
+static size_t number(int word) {
+	return strtoul(words[word], NULL, 10);
+}
+
+static void *array(size_t n, size_t size) {
+	void *memory = calloc(n, size);
+	ck_assert_ptr_nonnull(memory);
+	return memory;
+}
+
 static void dump_slic(void) {
 	size_t size, n_labels;
 	unsigned char *images = qmdt_read_file(words[2], &size);
 	const int32_t type = strcmp(words[3], "s8") == 0 ? QMD_S8 : QMD_U8;
-	const size_t side = strtoul(words[4], NULL, 10), n_pixels = side * side, n = size / (3 * n_pixels);
-	uint32_t *labels = malloc(n * n_pixels * sizeof *labels);
-	ck_assert_ptr_nonnull(labels);
+	const size_t side = number(4), n_pixels = side * side, n = size / (3 * n_pixels);
+	uint32_t *labels = array(n * n_pixels, sizeof *labels);
 	for (size_t i = 0; i < n; i++)
 		qmdt_ok(qmdi_slic(images + i * 3 * n_pixels, type, side, labels + i * n_pixels, &n_labels));
 	qmdt_write_file(words[5], labels, n * n_pixels * sizeof *labels);
@@ -24,18 +37,64 @@ static void dump_slic(void) {
 	free(images);
 }
 
+static void dump_masks(void) {
+	const size_t n_samples = number(4), n = number(5), row = qmdi_lime_n_words(n);
+	uint64_t *masks = array(n_samples * row, sizeof *masks);
+	unsigned char *bytes = array(n_samples, n);
+	qmdi_lime_draw(number(2), number(3), n_samples, n, masks);
+	for (size_t i = 0; i < n_samples * n; i++)
+		bytes[i] = (unsigned char)qmdi_lime_shows(masks + i / n * row, i % n);
+	qmdt_write_file(words[6], bytes, n_samples * n);
+	free(masks);
+	free(bytes);
+}
+
+static void dump_lime(void) {
+	size_t size;
+	unsigned char *bytes = qmdt_read_file(words[2], &size);
+	const size_t n = number(4), n_samples = size / n, row = qmdi_lime_n_words(n);
+	unsigned char *values = qmdt_read_file(words[3], &size);
+	ck_assert_uint_eq(size, n_samples * sizeof(double));
+	double *probabilities = array(n_samples, sizeof *probabilities), *out = array(n + 2, sizeof *out);
+	memcpy(probabilities, values, size);
+	uint64_t *masks = array(n_samples * row, sizeof *masks);
+	for (size_t i = 0; i < n_samples * n; i++)
+		masks[i / n * row + i % n / 64] |= (uint64_t)bytes[i] << i % n % 64;
+	qmdi_lime_fit fit;
+	qmdt_ok(qmdi_lime_solve(masks, probabilities, n_samples, n, out, &fit));
+	out[n] = fit.intercept;
+	out[n + 1] = fit.r2;
+	qmdt_write_file(words[5], out, (n + 2) * sizeof *out);
+	free(bytes);
+	free(values);
+	free(probabilities);
+	free(out);
+	free(masks);
+}
+
+static const struct {
+	const char *name;
+	int n_words;
+	void (*dump)(void);
+} jobs[] = {{"slic", 6, dump_slic}, {"masks", 7, dump_masks}, {"lime", 6, dump_lime}};
+
+static void (*chosen)(void);
+
 /* Check's assertions want to be inside of a test. */
 START_TEST(dump) {
-	dump_slic();
+	chosen();
 }
 END_TEST
 
 int main(int argc, char **argv) {
-	if (argc != 6 || strcmp(argv[1], "slic") != 0) {
-		fprintf(stderr, "usage: %s slic IMAGES u8|s8 SIDE LABELS\n", argv[0]);
+	words = argv;
+	for (size_t i = 0; i < sizeof jobs / sizeof *jobs; i++)
+		if (argc == jobs[i].n_words && strcmp(argv[1], jobs[i].name) == 0)
+			chosen = jobs[i].dump;
+	if (!chosen) {
+		fprintf(stderr, "usage: %s slic|masks|lime ...\n", argv[0]);
 		return 2;
 	}
-	words = argv;
 	Suite *suite = suite_create("dump");
 	TCase *writing = tcase_create("write");
 	tcase_set_timeout(writing, 120);

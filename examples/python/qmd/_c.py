@@ -127,7 +127,7 @@ class Output(ctypes.Structure):
 class ExplainOptions(Options):
     _init_ = "qmd_explain_options_init"
     _fields_ = [("struct_size", c_uint32), ("n_threads", c_uint32), ("progress", PROGRESS), ("user", c_void_p),
-                ("method", c_int32), ("n_samples", c_uint32), ("seed", c_uint64)]
+                ("method", c_int32), ("n_samples", c_uint32), ("seed", c_uint64), ("as_published", c_int32)]
 
 
 class ResidueScore(ctypes.Structure):
@@ -212,6 +212,7 @@ _FUNCTIONS = {
     "qmd_context_run_outputs": (Error, [_HANDLE, POINTER(Frame), c_size_t, POINTER(Output), c_size_t]),
     "qmd_explain_options_init_sized": (None, [POINTER(ExplainOptions), c_size_t]),
     "qmd_explain": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, POINTER(ExplainOptions), _OUT]),
+    "qmd_explain_model": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, POINTER(ExplainOptions), _OUT]),
     "qmd_explanation_free": (None, [_HANDLE]),
     "qmd_explanation_n_residues": (c_size_t, [_HANDLE]),
     "qmd_explanation_residue": (Error, [_HANDLE, c_size_t, POINTER(ResidueScore)]),

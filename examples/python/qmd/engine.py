@@ -99,23 +99,27 @@ class _Context(_c.Handle):
     _free = "qmd_context_free"
 
 
-_METHODS = {"leave-one-out": 1, "shap": 2}
+_METHODS = {"leave-one-out": 1, "shap": 2, "slic-lime": 4}
 
 
 class _Explanation(_c.Handle):
     _free = "qmd_explanation_free"
 
 
-def explain(engine, data, frames, n_threads=1, progress=None, method="leave-one-out", n_samples=0, seed=1):
+def explain(subject, data, frames, n_threads=1, progress=None, method="leave-one-out", n_samples=0, seed=1,
+            as_published=False):
     """Scores of residues: a list of (residue, score, standard error, rank), in the order of the molecule.
 
-    `residue` reads "A:127:VAL". `method` is "leave-one-out", or "shap" with `n_samples` images a frame (0: 2 a residue and
-    2048 more), drawn by `seed`.
+    `subject` is an Engine, or a Model in FP32. `residue` reads "A:127:VAL". `method` is "leave-one-out"; "shap" with
+    `n_samples` images a frame (0: 2 a residue and 2048 more), drawn by `seed`; or "slic-lime", as ICNNMD does (0: 1000),
+    of a model also with the defects of its script (`as_published`).
     """
     frames = np.ascontiguousarray(frames, np.uint32)
-    options = _c.ExplainOptions(n_threads=n_threads, method=_METHODS[method], n_samples=n_samples, seed=seed)
+    options = _c.ExplainOptions(n_threads=n_threads, method=_METHODS[method], n_samples=n_samples, seed=seed,
+                                as_published=int(as_published))
+    made_by = ("qmd_explain", subject._engine) if isinstance(subject, Engine) else ("qmd_explain_model", subject._pointer)
     with _c.ProgressCall(progress) as options.progress:
-        explanation = _Explanation(_c.made_by("qmd_explain", engine._engine, data._pointer, frames.ctypes.data, len(frames),
+        explanation = _Explanation(_c.made_by(*made_by, data._pointer, frames.ctypes.data, len(frames),
                                               ctypes.byref(options)))
     scores = []
     for i in range(_c.library().qmd_explanation_n_residues(explanation._pointer)):
