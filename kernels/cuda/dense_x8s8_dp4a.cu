@@ -49,7 +49,7 @@ QMDI_DEVICE void add_words(const dense_words_params &p, const channel_stream &st
 		images[i] = p.input + size_t(min(first_image + i, p.splits.n_images - 1)) * p.image_stride;
 	}
 	const uint32_t first = blockIdx.y * p.splits.steps, end = min(first + p.splits.steps, p.n_words);
-#pragma unroll 4
+#pragma unroll(n_images == 1 ? 8 : 2)
 	for (uint32_t word = first; word < end; ++word) {
 		const uint32_t w = stream.weight(word);
 #pragma unroll

@@ -71,7 +71,7 @@ template <int tiles> QMDI_DEVICE void finish_splits(const dense_params &p, uint3
 		return;
 	}
 	const size_t unit_size = unit_bytes(p.n_steps);
-	epilogue end;
+	epilogue end = {};
 	end.load(p.packed + unit * unit_size, unit_size, unit);
 	for (uint32_t row = threadIdx.x / n_quads; row < tiles * tile_images; row += 8) {
 		const uint32_t image = first_image + row;
@@ -89,7 +89,7 @@ template <int tiles>
 QMDI_DEVICE void write_sums(const dense_params &p, const int32_t (&sums)[tiles][2][4], uint32_t first_image,
 							uint32_t unit) {
 	const size_t unit_size = unit_bytes(p.n_steps);
-	epilogue end;
+	epilogue end = {};
 	if (p.splits.n_splits == 1) {
 		end.load(p.packed + unit * unit_size, unit_size, unit);
 	}

@@ -7,7 +7,7 @@
 
 namespace qmdi::host {
 
-thread_local thread_context *running;
+__thread thread_context *running;
 
 namespace {
 

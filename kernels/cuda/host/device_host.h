@@ -55,7 +55,7 @@ struct thread_context {
 	unsigned char *shared;
 };
 
-extern thread_local thread_context *running;
+extern __thread thread_context *running; /* not thread_local, which is called through a wrapper */
 
 enum class memory { global_load, global_constant, global_store, shared };
 
