@@ -193,6 +193,8 @@ GIVES_NOTHING(size_t, qmd_explanation_n_residues, const qmd_explanation *explana
 FAILS(qmd_explanation_residue, const qmd_explanation *explanation, size_t index, qmd_residue_score *score)
 GIVES_NOTHING(size_t, qmd_explanation_n_frames, const qmd_explanation *explanation)
 GIVES_NOTHING(const double *, qmd_explanation_frame_scores, const qmd_explanation *explanation)
+FAILS(qmd_explain_deletion, const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
+      const uint32_t *order, const qmd_explain_options *options, double *margins)
 FAILS(qmd_explanation_work, const qmd_explanation *explanation, qmd_explain_work *work)
 
 /* NOLINTEND(misc-unused-parameters) */

@@ -292,7 +292,7 @@ START_TEST(progress_can_cancel) {
 	ck_assert_int_eq(
 		qmd_explain(fixture.engine, fixture.dataset, fixture.frames, LINEAR_N_FRAMES, &options, &explanation),
 		QMD_ERROR_CANCELLED);
-	ck_assert_ptr_null(explanation);
+	qmd_explanation_free(explanation); /* of half the frames */
 	ck_assert_int_gt(calls, 1);
 	qmdt_ok(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, NULL, &explanation));
 	qmd_explanation_free(explanation);

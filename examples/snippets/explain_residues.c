@@ -7,6 +7,7 @@
  *     ...
  *     ...
  *     frame 0 alone scores residue ... highest, ...
+ *     mean margin ..., without the ten best residues ...
  *     in FP32:
  *     ... the margin falls by ... (...) without it
  */
@@ -40,6 +41,24 @@ static void print_best_of_frame(const qmd_explanation *explanation, const uint32
 }
 /* [frame scores] */
 
+/* [deletion] */
+static void delete_best_first(const qmd_engine *engine, qmd_dataset *dataset, const qmd_split *split,
+							  const qmd_explanation *explanation) {
+	enum { N_RESIDUES = 214 };
+	uint32_t order[N_RESIDUES];
+	double margins[N_RESIDUES + 1];
+	for (uint32_t i = 0; i < N_RESIDUES; i++) {
+		qmd_residue_score score = {.struct_size = sizeof score};
+		check(qmd_explanation_residue(explanation, i, &score));
+		order[score.rank - 1] = i;
+	}
+	size_t n;
+	const uint32_t *frames = qmd_split_test(split, &n);
+	check(qmd_explain_deletion(engine, dataset, frames, n, order, NULL, margins));
+	printf("mean margin %.4f, without the ten best residues %.4f\n", margins[0], margins[10]);
+}
+/* [deletion] */
+
 /* [explain] */
 static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_split *split) {
 	size_t n;
@@ -52,6 +71,7 @@ static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_sp
 	printf("%zu residues, scored on %zu held-out frames\n", qmd_explanation_n_residues(explanation), n);
 	print_best(explanation, 3);
 	print_best_of_frame(explanation, frames, 0);
+	delete_best_first(engine, dataset, split, explanation);
 	qmd_explanation_free(explanation);
 }
 /* [explain] */

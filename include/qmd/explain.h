@@ -74,7 +74,8 @@ typedef struct qmd_explain_work {
  * set to the background (qmd_pixels_background()). A score is a mean over `frames`.
  *
  * @param frames    n_frames frames of the data set, at least 1
- * @param[out] explanation  free with qmd_explanation_free()
+ * @param[out] explanation  free with qmd_explanation_free(); NULL after an error, but after QMD_ERROR_CANCELLED it
+ *                          holds the frames that were scored by then, if there are any (qmd_explanation_n_frames())
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_MATCH if the data set's atoms are not the engine's; QMD_ERROR_STATE for
  * SHAP of one residue, or if its samples do not determine the scores; QMD_ERROR_CANCELLED
  *
@@ -95,6 +96,21 @@ QMD_API qmd_status qmd_explain(const qmd_engine *engine, qmd_dataset *dataset, c
 QMD_API qmd_status qmd_explain_model(const qmd_model *model, qmd_dataset *dataset, const uint32_t *frames,
 									 size_t n_frames, const qmd_explain_options *options,
 									 qmd_explanation **explanation);
+
+/**
+ * The deletion curve of an order of residues (Petsiuk, Das and Saenko 2018): the mean margin as they are left out one
+ * after another. The sooner it falls, the better the order says what the engine looks at; an order by chance is what to
+ * compare with.
+ *
+ * @param order         the residues, first left out first, as indices in the order of the molecule; each once
+ * @param options       its method, n_samples and seed say nothing here; NULL for the defaults
+ * @param[out] margins  n_residues + 1: margins[i] is the mean over `frames` with the first i of the order left out
+ * @return QMD_OK; QMD_ERROR_ARGUMENT for an order that is none; else as qmd_explain(), margins untouched
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_explain_deletion(const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames,
+										size_t n_frames, const uint32_t *order, const qmd_explain_options *options,
+										double *margins);
 
 /** Free an explanation; NULL is allowed. @since 0.1 */
 QMD_API void qmd_explanation_free(qmd_explanation *explanation);

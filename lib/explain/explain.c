@@ -202,7 +202,7 @@ static void score_task(void *user, size_t task, size_t worker_index) {
 	qmdi_explain_worker *worker = &job->workers[worker_index];
 	if (worker->status != QMD_OK)
 		return;
-	worker->status = job->method->score(job, task, worker, job->scores + task * job->n_residues);
+	worker->status = job->method->score(job, task, worker, job->scores + task * job->n_scores);
 	if (worker->status == QMD_OK)
 		return;
 	strncpy(worker->message, qmd_last_error(), QMDI_EXPLAIN_MESSAGE_SIZE - 1);
@@ -226,7 +226,7 @@ static qmd_status score_chunk(qmdi_explain_job *job, qmd_dataset *dataset, const
 }
 
 static qmd_status choose_method(qmdi_explain_job *job, const qmd_explain_options *options) {
-	for (size_t i = 0; methods[i]; i++)
+	for (size_t i = 0; methods[i] && !job->method; i++)
 		if (methods[i]->id == options->method)
 			job->method = methods[i];
 	if (!job->method)
@@ -237,20 +237,32 @@ static qmd_status choose_method(qmdi_explain_job *job, const qmd_explain_options
 	return job->method->create ? job->method->create(job, options) : QMD_OK;
 }
 
-static qmd_status run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
-					  const qmd_explain_options *options, qmd_explanation *explanation) {
+static qmd_status set_up(qmdi_explain_job *job, const qmd_dataset *dataset, size_t n_frames,
+						 const qmd_explain_options *options, qmd_explanation *explanation) {
 	QMDI_TRY(match_classes(job, dataset));
 	QMDI_TRY(choose_method(job, options));
 	QMDI_TRY(job_allocate(job, n_frames, options->n_threads ? options->n_threads : qmdi_n_processors()));
 	QMDI_TRY(map_residues(job, dataset, explanation->residues));
-	QMDI_TRY(qmd_pixels_background(job->subject.pixels, job->background));
-	for (size_t done = 0; done < n_frames;) {
-		QMDI_TRY(qmdi_progress(options->progress, options->user, "explain", done, n_frames, NAN, NAN));
-		const size_t n = n_frames - done < job->chunk_capacity ? n_frames - done : job->chunk_capacity;
-		QMDI_TRY(score_chunk(job, dataset, frames + done, n, explanation->frame_scores + done * job->n_residues));
-		done += n;
+	return qmd_pixels_background(job->subject.pixels, job->background);
+}
+
+/* Score frames until all are, or until a failure or the progress callback ends it; the explanation's n_frames says how
+ * many are. */
+static qmd_status run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
+					  const qmd_explain_options *options, qmd_explanation *explanation) {
+	size_t *done = &explanation->n_frames;
+	*done = 0;
+	QMDI_TRY(set_up(job, dataset, n_frames, options, explanation));
+	while (*done < n_frames) {
+		QMDI_TRY(qmdi_progress(options->progress, options->user, "explain", *done, n_frames, NAN, NAN));
+		const size_t n = n_frames - *done < job->chunk_capacity ? n_frames - *done : job->chunk_capacity;
+		QMDI_TRY(score_chunk(job, dataset, frames + *done, n, explanation->frame_scores + *done * job->n_scores));
+		*done += n;
 	}
-	QMDI_TRY(qmdi_progress(options->progress, options->user, "explain", n_frames, n_frames, NAN, NAN));
+	return qmdi_progress(options->progress, options->user, "explain", n_frames, n_frames, NAN, NAN);
+}
+
+static qmd_status finish(const qmdi_explain_job *job, qmd_explanation *explanation) {
 	for (size_t w = 0; w < job->n_workers; w++) {
 		explanation->work.n_macs += job->workers[w].work.n_macs;
 		explanation->work.n_macs_whole += job->workers[w].work.n_macs_whole;
@@ -258,29 +270,32 @@ static qmd_status run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_
 	return qmdi_explanation_finish(explanation);
 }
 
-static qmd_status explain(const qmdi_subject *subject, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
-						  const qmd_explain_options *options, qmd_explanation **explanation) {
+qmd_status qmdi_explain_run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
+							const qmd_explain_options *options, qmd_explanation **explanation) {
 	qmd_explain_options own;
 	qmd_explain_options_init(&own);
 	QMDI_TRY(
 		qmdi_options_copy(&own, sizeof own, offsetof(qmd_explain_options, method), options, "qmd_explain_options"));
 	if (n_frames == 0)
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: no frames are given (n_frames is 0)");
-	QMDI_TRY(check_atoms(subject, dataset));
-	qmdi_explain_job job = {
-		.subject = *subject, .n_atoms = qmd_dataset_n_atoms(dataset), .n_residues = qmd_dataset_n_residues(dataset)};
+	QMDI_TRY(check_atoms(&job->subject, dataset));
+	job->n_atoms = qmd_dataset_n_atoms(dataset);
+	job->n_residues = qmd_dataset_n_residues(dataset);
+	job->n_scores = job->n_residues + job->n_more_scores;
 	qmd_explanation *scored;
-	QMDI_TRY(qmdi_explanation_create(job.n_residues, n_frames, &scored));
+	QMDI_TRY(qmdi_explanation_create(job->n_scores, n_frames, &scored));
 	qmdi_float_environment environment;
 	qmdi_float_enter(&environment);
-	const qmd_status status = run(&job, dataset, frames, n_frames, &own, scored);
+	const qmd_status status = run(job, dataset, frames, n_frames, &own, scored);
+	const int is_kept = status == QMD_OK || (status == QMD_ERROR_CANCELLED && scored->n_frames > 0);
+	const qmd_status finished = is_kept ? finish(job, scored) : status;
 	qmdi_float_leave(&environment);
-	job_release(&job);
-	if (status == QMD_OK)
+	job_release(job);
+	if (is_kept && finished == QMD_OK)
 		*explanation = scored;
 	else
 		qmd_explanation_free(scored);
-	return status;
+	return is_kept && finished != QMD_OK ? finished : status;
 }
 
 qmd_status qmd_explain(const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
@@ -290,9 +305,9 @@ qmd_status qmd_explain(const qmd_engine *engine, qmd_dataset *dataset, const uin
 	QMDI_REQUIRE(frames);
 	QMDI_REQUIRE(explanation);
 	*explanation = NULL;
-	qmdi_subject subject;
-	QMDI_TRY(qmdi_subject_of_engine(engine, &subject));
-	return explain(&subject, dataset, frames, n_frames, options, explanation);
+	qmdi_explain_job job = {0};
+	QMDI_TRY(qmdi_subject_of_engine(engine, &job.subject));
+	return qmdi_explain_run(&job, dataset, frames, n_frames, options, explanation);
 }
 
 qmd_status qmd_explain_model(const qmd_model *model, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
@@ -302,7 +317,7 @@ qmd_status qmd_explain_model(const qmd_model *model, qmd_dataset *dataset, const
 	QMDI_REQUIRE(frames);
 	QMDI_REQUIRE(explanation);
 	*explanation = NULL;
-	qmdi_subject subject;
-	QMDI_TRY(qmdi_subject_of_model(model, &subject));
-	return explain(&subject, dataset, frames, n_frames, options, explanation);
+	qmdi_explain_job job = {0};
+	QMDI_TRY(qmdi_subject_of_model(model, &job.subject));
+	return qmdi_explain_run(&job, dataset, frames, n_frames, options, explanation);
 }

@@ -35,6 +35,7 @@ typedef struct qmdi_explain_job {
 	const qmdi_explain_method *method;
 	void *state; /* of the method, for all workers */
 	size_t n_atoms, n_residues;
+	size_t n_more_scores, n_scores; /* of a frame, beyond one a residue, and in all */
 	uint32_t *residue_of_atom;
 	qmdi_atom_span *spans; /* one a residue */
 	unsigned char *background;
@@ -47,7 +48,7 @@ typedef struct qmdi_explain_job {
 	const uint32_t *frames; /* [frame] of the data set */
 	unsigned char *images;  /* [frame][image_size] */
 	uint32_t *classes;      /* [frame] */
-	double *scores;         /* [frame][residue] */
+	double *scores;         /* [frame][n_scores] */
 } qmdi_explain_job;
 
 /* A way to score. create() and create_worker() set `state`, which destroy() and destroy_worker() release even where
@@ -58,7 +59,7 @@ struct qmdi_explain_method {
 	void (*destroy)(qmdi_explain_job *job);
 	qmd_status (*create_worker)(const qmdi_explain_job *job, qmdi_explain_worker *worker);
 	void (*destroy_worker)(qmdi_explain_worker *worker);
-	/* The scores of frame `frame` of the chunk, [n_residues]. */
+	/* The scores of frame `frame` of the chunk, [n_scores]. */
 	qmd_status (*score)(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, double *scores);
 };
 
@@ -83,6 +84,13 @@ qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_e
 
 /* Set a residue's pixels to the background. */
 void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigned char *image);
+
+/*
+ * Run a job, which is released. What it is given with: the subject; n_more_scores; and a method, or NULL for the one of
+ * the options. The explanation's residues are then n_scores too.
+ */
+qmd_status qmdi_explain_run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
+							const qmd_explain_options *options, qmd_explanation **explanation);
 
 /* ---- explanation.c ---- */
 

@@ -178,6 +178,34 @@ def test_progress_cancels_and_its_exceptions_come_out(data):
         model.train(data, split, pixels, epochs=1, progress=broken)
 
 
+def test_deletion_curves_begin_and_end_alike(data, small_study):
+    engine, frames = small_study.engines[0], data.split("replica").test[:4]
+    order = np.random.default_rng(3).permutation(data.n_residues)
+    curve, back = (qmd.deletion_curve(engine, data, frames, o) for o in (order, order[::-1]))
+    assert curve.shape == (data.n_residues + 1,)
+    assert (curve[0], curve[-1]) == (back[0], back[-1]) and not np.array_equal(curve, back)
+    scores = [score for _, score, _, _ in qmd.explain(engine, data, frames)]
+    assert curve[0] - curve[1] == pytest.approx(scores[order[0]], abs=1e-9)
+    with pytest.raises(ValueError, match="214 residues"):
+        qmd.deletion_curve(engine, data, frames, order[1:])
+    with pytest.raises(qmd.Error, match="there twice"):
+        qmd.deletion_curve(engine, data, frames, 0 * order)
+
+
+def test_explaining_cancels(data, small_study):
+    with pytest.raises(qmd.Error, match="cancel"):
+        qmd.explain(small_study.engines[0], data, range(8), progress=lambda phase, done, *_: done > 2)
+
+
+def test_shuffled_labels_are_the_same_frames():
+    data = qmd.Dataset(open=state("open", 1), closed=state("closed", 1), stride=8)
+    before = data.read(range(data.n_frames))
+    data.shuffle_labels(seed=5)
+    after = data.read(range(data.n_frames))
+    assert not np.array_equal(before, after)
+    np.testing.assert_array_equal(np.unique(before, axis=0), np.unique(after, axis=0))
+
+
 def test_the_script_runs():
     script = SOURCE / "examples" / "python" / "small_study.py"
     done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=True)

@@ -10,10 +10,10 @@ The library is found through the environment variable QMD_LIBRARY, else by the s
 """
 
 from ._c import Error, library
-from .engine import Engine, explain
+from .engine import Engine, deletion_curve, explain
 from .model import Model, Pixels
 from .study import Study, progress_bar, study
 from .trajectory import Dataset, Split
 
 __version__ = library().qmd_version().decode()
-__all__ = ["Dataset", "Engine", "Error", "Model", "Pixels", "Split", "Study", "explain", "progress_bar", "study"]
+__all__ = ["Dataset", "Engine", "Error", "Model", "Pixels", "Split", "Study", "deletion_curve", "explain", "progress_bar", "study"]

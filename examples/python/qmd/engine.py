@@ -117,13 +117,32 @@ def explain(subject, data, frames, n_threads=1, progress=None, method="leave-one
     frames = np.ascontiguousarray(frames, np.uint32)
     options = _c.ExplainOptions(n_threads=n_threads, method=_METHODS[method], n_samples=n_samples, seed=seed,
                                 as_published=int(as_published))
-    made_by = ("qmd_explain", subject._engine) if isinstance(subject, Engine) else ("qmd_explain_model", subject._pointer)
+    name, handle = ("qmd_explain", subject._engine) if isinstance(subject, Engine) else ("qmd_explain_model", subject._pointer)
+    out = ctypes.c_void_p()
     with _c.ProgressCall(progress) as options.progress:
-        explanation = _Explanation(_c.made_by(*made_by, data._pointer, frames.ctypes.data, len(frames),
-                                              ctypes.byref(options)))
+        try:
+            getattr(_c.library(), name)(handle, data._pointer, frames.ctypes.data, len(frames), ctypes.byref(options),
+                                        ctypes.byref(out))
+        finally:  # cancelled, it has the frames until then
+            explanation = _Explanation(out.value)
     scores = []
     for i in range(_c.library().qmd_explanation_n_residues(explanation._pointer)):
         score = _c.ResidueScore(struct_size=ctypes.sizeof(_c.ResidueScore))
         _c.library().qmd_explanation_residue(explanation._pointer, i, ctypes.byref(score))
         scores.append((_c.residue_label(score.residue), score.score, score.standard_error, score.rank))
     return scores
+
+
+def deletion_curve(engine, data, frames, order, n_threads=1, progress=None):
+    """The mean margin over frames as residues are left out one after another: an array of len(order) + 1.
+
+    `order` has the index of each residue once, the first to be left out first.
+    """
+    frames, order = np.ascontiguousarray(frames, np.uint32), np.ascontiguousarray(order, np.uint32)
+    if order.shape != (data.n_residues,):
+        raise ValueError(f"order must have the {data.n_residues} residues, each once")
+    options, margins = _c.ExplainOptions(n_threads=n_threads), np.empty(len(order) + 1)
+    with _c.ProgressCall(progress) as options.progress:
+        _c.library().qmd_explain_deletion(engine._engine, data._pointer, frames.ctypes.data, len(frames), order.ctypes.data,
+                                          ctypes.byref(options), margins.ctypes.data)
+    return margins

@@ -1,0 +1,53 @@
+/* The margin as residues are left out one after another, each beside those before it. */
+#include "base/memory.h"
+#include "explain/explain_internal.h"
+
+/* A method whose scores are margins: with `i` residues left out, i from 0 to n_residues. */
+typedef struct deletion_method {
+	qmdi_explain_method method; /* first, so that a job's method leads here */
+	const uint32_t *order;
+} deletion_method;
+
+static void draw(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t variant, unsigned char *image) {
+	(void)worker;
+	const uint32_t *order = ((const deletion_method *)job->method)->order;
+	for (size_t i = 0; i < variant; i++)
+		qmdi_explain_leave_out(job, order[i], image);
+}
+
+static qmd_status score(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, double *scores) {
+	return qmdi_explain_values(job, frame, worker, job->n_scores, draw, qmdi_explain_margin, scores);
+}
+
+static qmd_status check_order(const qmd_dataset *dataset, const uint32_t *order) {
+	const size_t n = qmd_dataset_n_residues(dataset);
+	unsigned char *is_there = qmdi_zeroed(n, 1);
+	if (!is_there)
+		return QMD_ERROR_MEMORY;
+	qmd_status status = QMD_OK;
+	for (size_t i = 0; i < n && status == QMD_OK; i++)
+		if (order[i] >= n || is_there[order[i]]++)
+			status = qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain_deletion: order[%zu] is %u, which is %s", i, order[i],
+							   order[i] < n ? "there twice" : "no residue");
+	qmdi_release(is_there);
+	return status;
+}
+
+qmd_status qmd_explain_deletion(const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
+								const uint32_t *order, const qmd_explain_options *options, double *margins) {
+	QMDI_REQUIRE(engine);
+	QMDI_REQUIRE(dataset);
+	QMDI_REQUIRE(frames);
+	QMDI_REQUIRE(order);
+	QMDI_REQUIRE(margins);
+	QMDI_TRY(check_order(dataset, order));
+	const deletion_method method = {.method = {.score = score}, .order = order};
+	qmdi_explain_job job = {.method = &method.method, .n_more_scores = 1};
+	QMDI_TRY(qmdi_subject_of_engine(engine, &job.subject));
+	qmd_explanation *explanation = NULL;
+	const qmd_status status = qmdi_explain_run(&job, dataset, frames, n_frames, options, &explanation);
+	for (size_t i = 0; status == QMD_OK && i < explanation->n_residues; i++)
+		margins[i] = explanation->residues[i].score;
+	qmd_explanation_free(explanation);
+	return status;
+}
