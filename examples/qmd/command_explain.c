@@ -22,6 +22,7 @@ typedef struct explain_job {
 	uint32_t *frames;
 	size_t n_frames;
 	qmd_explanation *explanation;
+	char *output; /* where to write; NULL: to stdout */
 	profile_residue *residues;
 	size_t n_residues;
 	numbering labels;
@@ -50,7 +51,12 @@ static int compute(explain_job *job) {
 	const qmd_status status =
 		qmd_explain(job->engine, job->dataset, job->frames, job->n_frames, &options, &job->explanation);
 	progress_clear();
-	TRY_QMD(status);
+	if (status != QMD_ERROR_CANCELLED || !job->explanation)
+		TRY_QMD(status);
+	if (residues_are_all_zero(job->explanation))
+		return fail("%s: every score is 0: the network says the same whatever it is shown, so there is nothing to "
+					"explain",
+					job->arguments->operands[0]);
 	job->n_residues = qmd_explanation_n_residues(job->explanation);
 	job->residues = calloc(job->n_residues, sizeof *job->residues);
 	if (!job->residues)
@@ -65,37 +71,73 @@ static int compute(explain_job *job) {
 	return PROGRAM_OK;
 }
 
+static int is_partial(const explain_job *job) {
+	return qmd_explanation_n_frames(job->explanation) < job->n_frames;
+}
+
+/* What -o says or, where not all frames were scored, DIR/partial/ or FILE.partial.EXT. */
+static int choose_output(explain_job *job) {
+	const char *output = job->arguments->output;
+	if (!output)
+		return PROGRAM_OK;
+	const char *slash = strrchr(output, '/'), *dot = strrchr(output, '.');
+	const size_t stem = dot && (!slash || dot > slash + 1) ? (size_t)(dot - output) : strlen(output);
+	int length;
+	if (!is_partial(job))
+		length = asprintf(&job->output, "%s", output);
+	else if (files_has_suffix(output, "/"))
+		length = asprintf(&job->output, "%spartial/", output);
+	else
+		length = asprintf(&job->output, "%.*s.partial%s", (int)stem, output, output + stem);
+	if (length < 0) {
+		job->output = NULL;
+		return fail_memory();
+	}
+	return files_has_suffix(job->output, "/") ? files_make_folder(job->output) : PROGRAM_OK;
+}
+
 static int print_json(const explain_job *job) {
 	json_t *residues = json_array();
 	for (size_t r = 0; r < job->n_residues; r++)
 		json_array_append_new(residues, report_residue(&job->residues[r]));
-	json_t *json =
-		json_pack("{s:s, s:s, s:I, s:o}", "engine", job->arguments->operands[0], "method",
-				  method_name(job->arguments->method), "n_frames", (json_int_t)job->n_frames, "residues", residues);
+	json_t *json = json_pack("{s:s, s:s, s:I, s:b, s:o}", "engine", job->arguments->operands[0], "method",
+							 method_name(job->arguments->method), "n_frames",
+							 (json_int_t)qmd_explanation_n_frames(job->explanation), "is_partial", is_partial(job),
+							 "residues", residues);
 	const int code = report_print(json);
 	json_decref(json);
 	return code;
 }
 
+static int write_files(const explain_job *job, const char *title) {
+	if (files_has_suffix(job->output, "/"))
+		return residue_files_write(job->output, job->dataset, job->residues, job->n_residues, title);
+	if (files_has_suffix(job->output, ".svg"))
+		return svg_write_profile(job->output, job->residues, job->n_residues, title);
+	if (files_has_suffix(job->output, ".xlsx"))
+		return workbook_write(job->output, job->dataset, job->residues, job->n_residues);
+	return residues_write_csv(job->output, job->residues, job->n_residues);
+}
+
 static int write_results(const explain_job *job) {
-	const program_arguments *a = job->arguments;
-	const int is_shap = a->method == QMD_EXPLAIN_SHAP;
-	const char *title = is_shap ? "Shapley values of residues" : "Residues left out one at a time";
-	if (a->output && files_has_suffix(a->output, "/"))
-		TRY(residue_files_write(a->output, job->dataset, job->residues, job->n_residues, title));
-	else if (a->output && files_has_suffix(a->output, ".svg"))
-		TRY(svg_write_profile(a->output, job->residues, job->n_residues, title));
-	else if (a->output && files_has_suffix(a->output, ".xlsx"))
-		TRY(workbook_write(a->output, job->dataset, job->residues, job->n_residues));
-	else if (a->output)
-		TRY(residues_write_csv(a->output, job->residues, job->n_residues));
-	if (a->json)
+	const int is_shap = job->arguments->method == QMD_EXPLAIN_SHAP;
+	if (job->output)
+		TRY(write_files(job, is_shap ? "Shapley values of residues" : "Residues left out one at a time"));
+	if (job->arguments->json)
 		return print_json(job);
-	if (!a->output)
+	if (!job->output && is_partial(job))
+		return PROGRAM_OK; /* a table on stdout could not be told from a whole one */
+	if (!job->output)
 		return residues_write_csv(NULL, job->residues, job->n_residues);
 	residues_print_top(job->residues, job->n_residues, is_shap ? "share of the logit margin" : RESIDUES_LEFT_OUT);
-	printf("\nWritten to %s\n", a->output);
+	printf("\nWritten to %s\n", job->output);
 	return PROGRAM_OK;
+}
+
+static int fail_partial(const explain_job *job) {
+	fail("interrupted after %zu of %zu frames%s%s", qmd_explanation_n_frames(job->explanation), job->n_frames,
+		 job->output ? ": their scores are in " : "", job->output ? job->output : "");
+	return PROGRAM_INTERRUPTED;
 }
 
 static int explain(explain_job *job) {
@@ -109,13 +151,16 @@ static int explain(explain_job *job) {
 		TRY(files_make_folder(output));
 	progress_catch_interrupt();
 	TRY(compute(job));
-	return write_results(job);
+	TRY(choose_output(job));
+	TRY(write_results(job));
+	return is_partial(job) ? fail_partial(job) : PROGRAM_OK;
 }
 
 static int run(const program_arguments *arguments) {
 	explain_job job = {.arguments = arguments};
 	const int code = explain(&job);
 	free(job.residues);
+	free(job.output);
 	numbering_release(&job.labels);
 	qmd_explanation_free(job.explanation);
 	free(job.frames);

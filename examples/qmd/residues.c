@@ -20,6 +20,15 @@ profile_residue residues_from_score(const qmd_residue_score *score) {
 	return residue;
 }
 
+int residues_are_all_zero(const qmd_explanation *explanation) {
+	for (size_t r = 0; r < qmd_explanation_n_residues(explanation); r++) {
+		qmd_residue_score score = {.struct_size = sizeof score};
+		if (qmd_explanation_residue(explanation, r, &score) != QMD_OK || score.score != 0)
+			return 0;
+	}
+	return 1;
+}
+
 static void put_residue(FILE *csv, const profile_residue *residue) {
 	const char insertion_code[2] = {residue->insertion_code, 0};
 	files_csv_field(csv, residue->chain);

@@ -18,6 +18,9 @@ typedef struct profile_residue {
 
 profile_residue residues_from_score(const qmd_residue_score *score);
 
+/* Is every score 0? Then no residue changes what the network says: it is constant, and ranks say nothing. */
+int residues_are_all_zero(const qmd_explanation *explanation);
+
 /* CSV with the columns chain,number,insertion_code,name,score,standard_error,rank,label. `path` NULL: to stdout. */
 int residues_write_csv(const char *path, const profile_residue *residues, size_t n);
 

@@ -212,7 +212,12 @@ static int explain(fold *f, json_t *result) {
 	const qmd_status status = qmd_explain(f->engine, s->dataset, frames, n, &options, &explanation);
 	progress_clear();
 	free(frames);
-	TRY_QMD(status);
+	if (status != QMD_OK) {
+		qmd_explanation_free(explanation); /* of some frames, where it was interrupted */
+		return fail_status(status);
+	}
+	if (residues_are_all_zero(explanation))
+		warn("fold %zu: every score of a residue is 0: the network says the same whatever it is shown", f->number);
 	int code = add_residues(explanation, result);
 	qmd_explanation_free(explanation);
 	f->explain_seconds = seconds_now() - start;

@@ -3,11 +3,17 @@
 import csv
 import io
 import json
+import os
+import pty
+import re
+import signal
+import subprocess
 
+import onnx
 import openpyxl
 import pytest
 
-from test_program import BRIEF, DATA, SMALL, STATES, assert_fails, qmd, read_csv, succeed, succeed_json
+from test_program import BRIEF, PROGRAM, SMALL, STATES, assert_fails, qmd, read_csv, succeed, succeed_json
 
 EXPLAIN = [*SMALL, "--fold", 1, "--explain-frames", 4]
 
@@ -164,3 +170,71 @@ def test_a_workbook_that_cannot_be_written(engine, tmp_path):
     (tmp_path / "b.xlsx").mkdir()
     assert_fails(qmd("explain", engine, *EXPLAIN, "-o", tmp_path / "b.xlsx"), 1, "b.xlsx: cannot be written")
     assert {path.name for path in tmp_path.iterdir()} == {"b.xlsx"}
+
+
+# ---- Interrupted, and nothing to say ----
+
+
+@pytest.fixture(scope="module")
+def slow():
+    """Arguments of an explanation that takes seconds: Shapley values of all atoms' residues."""
+    return [*STATES, "--select", "name CA", "--method", "shap", "--samples", 8000, "--threads", 1]
+
+
+def interrupt(engine, arguments):
+    """Send SIGINT once frames were scored."""
+    command = [PROGRAM, "explain", engine, *arguments]
+    # Bars are drawn where stderr is a terminal: from it one sees how far it has come.
+    terminal, other = pty.openpty()
+    with subprocess.Popen(list(map(str, command)), stdout=subprocess.PIPE, stderr=other, text=True) as process:
+        os.close(other)
+        seen = b""
+        while not re.search(rb"\] [1-9]\d*/", seen):
+            seen += os.read(terminal, 4096)
+        process.send_signal(signal.SIGINT)
+        out = process.stdout.read()
+        try:
+            while chunk := os.read(terminal, 4096):
+                seen += chunk
+        except OSError:  # the program's end of it is closed
+            pass
+    os.close(terminal)
+    return process.wait(), out, seen.decode().split("\r")[-2].replace("\x1b[K", "")
+
+
+def test_what_an_interrupted_explanation_has_is_marked_as_partial(engine, slow, tmp_path):
+    code, out, error = interrupt(engine, [*slow, "--json", "-o", tmp_path / "scores.v1.csv"])
+    partial = tmp_path / "scores.v1.partial.csv"
+    assert code == 130
+    found = re.fullmatch(rf"qmd explain: interrupted after (\d+) of 200 frames: their scores are in {partial}", error)
+    assert found, error
+    assert [path.name for path in tmp_path.iterdir()] == [partial.name]
+    result = json.loads(out)
+    assert result["is_partial"] is True and result["n_frames"] == int(found[1]) < 200
+    assert [row["score"] for row in read_csv(partial)] == [f"{r['score']:.9g}" for r in result["residues"]]
+
+
+def test_a_partial_folder_and_a_partial_table(engine, slow, tmp_path):
+    code, _, error = interrupt(engine, [*slow, "-o", f"{tmp_path}/out/"])
+    assert code == 130 and f"{tmp_path}/out/partial/" in error
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["partial"]
+    assert "residues.xlsx" in {path.name for path in (tmp_path / "out" / "partial").iterdir()}
+    code, out, error = interrupt(engine, slow)
+    assert (code, out) == (130, "") and "interrupted after" in error
+
+
+def test_a_constant_network_is_an_error(tmp_path):
+    """A last layer of zeros, made of an ONNX file: every logit is the bias, whatever the image."""
+    model, constant = tmp_path / "m.qmd", tmp_path / "constant.qme"
+    succeed("train", *SMALL, "--fold", 1, "--epochs", 1, "-o", model)
+    succeed("export", model, "-o", tmp_path / "m.onnx")
+    graph = onnx.load(tmp_path / "m.onnx")
+    last = next(node for node in reversed(graph.graph.node) if node.op_type in ("Gemm", "MatMul"))
+    weights = next(tensor for tensor in graph.graph.initializer if tensor.name == last.input[1])
+    zeros = onnx.numpy_helper.to_array(weights) * 0
+    weights.CopyFrom(onnx.numpy_helper.from_array(zeros, weights.name))
+    onnx.save(graph, tmp_path / "constant.onnx")
+    succeed("import", tmp_path / "constant.onnx", "--model", model, "-o", tmp_path / "constant.qmd")
+    succeed("quantize", tmp_path / "constant.qmd", *SMALL, "--fold", 1, "--qat-epochs", 0, "-o", constant)
+    assert_fails(qmd("explain", constant, *EXPLAIN, "-o", f"{tmp_path}/out/"), 1, "every score is 0")
+    assert list((tmp_path / "out").iterdir()) == []
