@@ -4,7 +4,6 @@ import ctypes
 import os
 import subprocess
 import sys
-import threading
 from pathlib import Path
 
 import numpy as np
@@ -143,25 +142,6 @@ def test_engine_refuses_wrong_shapes(data, small_study):
         engine(xyz)
     with pytest.raises(ValueError, match="shape"):
         engine(np.zeros((2, 3, 4), np.float32))
-
-
-def test_threads_share_an_engine(data, small_study):
-    engine = small_study.engines[0]
-    xyz = data.read(range(12))
-    expected = engine(xyz)
-    wrong = []
-
-    def work(clone):
-        for _ in range(20):
-            if not np.array_equal(clone(xyz), expected):
-                wrong.append(1)
-
-    threads = [threading.Thread(target=work, args=(engine.clone(),)) for _ in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert not wrong
 
 
 def test_progress_cancels_and_its_exceptions_come_out(data):
