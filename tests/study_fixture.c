@@ -6,6 +6,7 @@
 
 #include "base/hash.h"
 #include "base/random.h"
+#include "dcd_fixture.h"
 #include "netcdf_fixture.h"
 #include "pdb_fixture.h"
 #include "support.h"
@@ -21,6 +22,8 @@
 	"A:1:ALA:N A:1:ALA:CA A:1:ALA:C A:1:ALA:O A:2:GLY:N A:2:GLY:CA A:2:GLY:C A:2:GLY:O A:3:SER:N A:3:SER:CA "          \
 	"A:3:SER:C "                                                                                                       \
 	"A:3:SER:O"
+
+#define MAP "bent A 3 SER O -> A 3 SER O\n"
 
 /* ---- What is read ---- */
 
@@ -50,11 +53,26 @@ void qmdt_study_init(qmdt_study *study) {
 			const qmdt_netcdf content = {.n_frames = N_FRAMES, .n_atoms = N_ATOMS, .xyz = xyz};
 			study->trajectories[state][replica] = qmdt_write_netcdf(name, &content);
 		}
+	static const double cell[] = {30, 90, 40, 90, 90, 50};
+	static const uint32_t free_atoms[] = {1, 3, 4};
+	const qmdt_dcd dcd = {.n_frames = N_FRAMES,
+						  .n_atoms = 4,
+						  .cell = cell,
+						  .step_interval = 1,
+						  .time_step = 1,
+						  .free_atoms = free_atoms,
+						  .n_free = 3};
+	study->others[0] = qmdt_write_dcd("study.dcd", &dcd);
+	study->others[1] = QMDT_SOURCE_DIR "/tests/fuzz/corpus/xtc/water.xtc";
+	study->others[2] = QMDT_SOURCE_DIR "/tests/fuzz/corpus/netcdf/cdf-2.nc"; /* in double precision */
+	study->map = qmdt_scratch("study.map");
+	qmdt_write_file(study->map, MAP, sizeof MAP - 1);
 	study->checkpoint = qmdt_scratch("study.qmc");
 	study->model = qmdt_scratch("study.qmm");
 	study->quantized = qmdt_scratch("study-int8.qmm");
 	study->engine = qmdt_scratch("study.qme");
 	study->onnx = qmdt_scratch("study.onnx");
+	study->quantized_onnx = qmdt_scratch("study-int8.onnx");
 	study->image = qmdt_scratch("study.png");
 }
 
@@ -62,31 +80,39 @@ void qmdt_study_init(qmdt_study *study) {
 
 typedef struct handles {
 	qmd_topology *topology, *own_topology;
-	qmd_trajectory *trajectory;
+	qmd_trajectory *trajectory, *others[3];
 	qmd_dataset *data, *own_data;
-	qmd_split *split;
+	qmd_split *split, *by_block, *as_icnnmd, *of_all;
 	qmd_pixels *pixels;
-	qmd_model *model, *loaded, *imported, *quantized;
+	qmd_model *model, *loaded, *imported, *preset, *quantized, *imported_quantized;
 	qmd_predictor *predictor;
 	qmd_engine *compiled, *engine;
 	qmd_context *context;
-	qmd_explanation *explanation;
+	qmd_explanation *explanations[3];
 } handles;
 
 static void free_handles(handles *h) {
-	qmd_explanation_free(h->explanation);
+	for (size_t i = 0; i < 3; i++)
+		qmd_explanation_free(h->explanations[i]);
 	qmd_context_free(h->context);
 	qmd_engine_free(h->engine);
 	qmd_engine_free(h->compiled);
 	qmd_predictor_free(h->predictor);
+	qmd_model_free(h->imported_quantized);
 	qmd_model_free(h->quantized);
+	qmd_model_free(h->preset);
 	qmd_model_free(h->imported);
 	qmd_model_free(h->loaded);
 	qmd_model_free(h->model);
 	qmd_pixels_free(h->pixels);
+	qmd_split_free(h->of_all);
+	qmd_split_free(h->as_icnnmd);
+	qmd_split_free(h->by_block);
 	qmd_split_free(h->split);
 	qmd_dataset_free(h->own_data);
 	qmd_dataset_free(h->data);
+	for (size_t i = 0; i < 3; i++)
+		qmd_trajectory_free(h->others[i]);
 	qmd_trajectory_free(h->trajectory);
 	qmd_topology_free(h->own_topology);
 	qmd_topology_free(h->topology);
@@ -135,10 +161,53 @@ static qmd_status read_files(qmdt_study *study, handles *h) {
 	STEP(qmd_dataset_create(NULL, &h->own_data));
 	STEP(qmd_dataset_add_frames(h->own_data, "own", h->own_topology, xyz, N_FRAMES));
 
-	STEP(qmd_dataset_create(NULL, &h->data));
+	qmd_dataset_options options;
+	qmd_dataset_options_init(&options);
+	options.map_path = study->map;
+	STEP(qmd_dataset_create(&options, &h->data));
 	STEP(qmd_dataset_add_state(h->data, "straight", study->pdb, study->trajectories[0], N_REPLICAS));
 	STEP(qmd_dataset_add_state(h->data, "bent", study->pdb, study->trajectories[1], N_REPLICAS));
 	STEP(qmd_split_by_replica(h->data, 1, &h->split));
+	return QMD_OK;
+}
+
+static qmd_status read_other_formats(qmdt_study *study, handles *h) {
+	float xyz[24 * 3];
+	double time_ps, box[9];
+	int has_box;
+	for (size_t i = 0; i < 3; i++) {
+		STEP(qmd_trajectory_open(&study->others[i], 1, 0, &h->others[i]));
+		ck_assert_uint_le(qmd_trajectory_n_atoms(h->others[i]), 24);
+		STEP(qmd_trajectory_read(h->others[i], 1, 1, xyz));
+		STEP(qmd_trajectory_time_ps(h->others[i], 1, &time_ps));
+		STEP(qmd_trajectory_box(h->others[i], 1, box, &has_box));
+		ck_assert_int_eq(has_box, 1);
+		add_result(study, QMDT_STUDY_COORDINATES, xyz, qmd_trajectory_n_atoms(h->others[i]) * 3 * sizeof *xyz);
+		add_result(study, QMDT_STUDY_COORDINATES, &time_ps, sizeof time_ps);
+		add_result(study, QMDT_STUDY_COORDINATES, box, sizeof box);
+	}
+	return QMD_OK;
+}
+
+/* What a study with its split by replicas does not ask of its data set. */
+static qmd_status look_around(qmdt_study *study, handles *h) {
+	uint32_t indices[N_ATOMS];
+	qmd_frame_origin origin;
+	qmd_atom atom;
+	double box[9];
+	int has_box;
+	size_t n = N_ATOMS;
+	STEP(qmd_split_by_block(h->data, 3, 1, 0, &h->by_block));
+	STEP(qmd_split_icnnmd(h->data, 2, 1, 1, &h->as_icnnmd));
+	STEP(qmd_split_all(h->data, &h->of_all));
+	STEP(qmd_dataset_atom(h->data, N_ATOMS - 1, &atom));
+	STEP(qmd_dataset_atom_indices(h->data, 1, indices));
+	STEP(qmd_dataset_dropped(h->data, 1, &n, indices));
+	STEP(qmd_dataset_frame_origin(h->data, N_ALL - 1, &origin));
+	STEP(qmd_dataset_box(h->data, 0, box, &has_box));
+	ck_assert_uint_eq(n, 0);
+	ck_assert_uint_eq(origin.replica, N_REPLICAS - 1);
+	add_result(study, QMDT_STUDY_COORDINATES, indices, sizeof indices);
 	return QMD_OK;
 }
 
@@ -198,6 +267,43 @@ static qmd_status train(qmdt_study *study, handles *h) {
 	return QMD_OK;
 }
 
+/* A network by name, with weights of its own and class names of its own, that is trained on images and asked of frames.
+ */
+static qmd_status train_otherwise(qmdt_study *study, handles *h) {
+	static const char *const names[] = {"first", "second"};
+	static const uint32_t labels[] = {0, 1};
+	float xyz[N_ATOMS * 3], probabilities[2], biases[2];
+	signed char images[2 * IMAGE_SIZE];
+	size_t n = 2;
+	qmd_train_options options;
+	qmd_predictor *predictor = NULL;
+	qmd_layer dense;
+	qmd_frame frame;
+	qmd_train_options_init(&options);
+	options.epochs = 1;
+	options.n_threads = study->n_training_threads;
+	qmd_frame_init(&frame);
+	frame.xyz = xyz;
+	frame.n_atoms = N_ATOMS;
+	STEP(qmd_model_create_preset("icnnmd", (qmd_shape){10, 10, 3}, 2, 1, &h->preset));
+	STEP(qmd_model_bind(h->model, h->pixels, names));
+	qmd_layer_init(&dense, QMD_LAYER_DENSE);
+	STEP(qmd_model_layer(h->model, 7, &dense, NULL));
+	STEP(qmd_model_parameters(h->model, dense.name, "bias", &n, biases));
+	STEP(qmd_model_set_parameters(h->model, dense.name, "bias", n, biases));
+	STEP(qmd_dataset_read(h->data, 0, xyz));
+	STEP(qmd_pixels_run(h->pixels, &frame, 1, images));
+	STEP(qmd_dataset_read(h->data, N_ALL - 1, xyz));
+	STEP(qmd_pixels_run(h->pixels, &frame, 1, images + IMAGE_SIZE));
+	STEP(qmd_train_images(h->model, images, QMD_S8, labels, 2, &options));
+	STEP(qmd_predictor_create(h->model, 1, study->n_training_threads, &predictor));
+	const qmd_status status = qmd_predictor_run(predictor, &frame, 1, NULL, probabilities);
+	qmd_predictor_free(predictor);
+	STEP(status);
+	add_result(study, QMDT_STUDY_PREDICTIONS, probabilities, sizeof probabilities);
+	return QMD_OK;
+}
+
 static qmd_status quantize(qmdt_study *study, handles *h) {
 	qmd_quantize_options options;
 	qmd_quantize_options_init(&options);
@@ -206,6 +312,9 @@ static qmd_status quantize(qmdt_study *study, handles *h) {
 	options.n_threads = study->n_training_threads;
 	STEP(qmd_quantize(h->loaded, h->data, h->split, &options, &h->quantized));
 	STEP(qmd_model_save(h->quantized, study->quantized));
+	STEP(qmd_onnx_export(h->quantized, NULL, study->quantized_onnx));
+	STEP(qmd_onnx_import(study->quantized_onnx, NULL, &h->imported_quantized));
+	add_file(study, QMDT_STUDY_ONNX, study->quantized_onnx);
 	STEP(qmd_engine_compile(h->quantized, NULL, &h->compiled));
 	STEP(qmd_engine_save(h->compiled, study->engine));
 	STEP(qmd_engine_load(study->engine, &h->engine));
@@ -238,7 +347,26 @@ static qmd_status run_engine(qmdt_study *study, handles *h) {
 		add_result(study, QMDT_STUDY_LOGITS, logits, sizeof logits);
 		add_result(study, QMDT_STUDY_LOGITS, probabilities, sizeof probabilities);
 	}
+	signed char image[IMAGE_SIZE];
+	double seconds[16];
+	const uint32_t last = N_ALL - 1;
+	ck_assert_uint_le(qmd_engine_n_layers(h->engine), 16);
+	STEP(qmd_context_run(h->context, &frame, 1, probabilities));
+	STEP(qmd_pixels_run_dataset(h->pixels, h->data, &last, 1, image));
+	STEP(qmd_context_run_images(h->context, image, 1, outputs, 1));
+	STEP(qmd_context_profile(h->context, image, 1, 1, seconds));
+	add_result(study, QMDT_STUDY_LOGITS, logits, sizeof logits);
 	return QMD_OK;
+}
+
+static void add_scores(qmdt_study *study, const qmd_explanation *explanation) {
+	ck_assert_uint_eq(qmd_explanation_n_residues(explanation), 3);
+	for (size_t i = 0; i < 3; i++) {
+		qmd_residue_score score = {.struct_size = sizeof score};
+		qmdt_ok(qmd_explanation_residue(explanation, i, &score));
+		add_result(study, QMDT_STUDY_SCORES, &score.score, sizeof score.score);
+		add_result(study, QMDT_STUDY_SCORES, &score.standard_error, sizeof score.standard_error);
+	}
 }
 
 static qmd_status explain(qmdt_study *study, handles *h) {
@@ -247,20 +375,22 @@ static qmd_status explain(qmdt_study *study, handles *h) {
 	qmd_explain_options options;
 	qmd_explain_options_init(&options);
 	options.n_threads = study->n_engine_threads;
-	STEP(qmd_explain(h->engine, h->data, test, n, &options, &h->explanation));
-	ck_assert_uint_eq(qmd_explanation_n_residues(h->explanation), 3);
-	for (size_t i = 0; i < 3; i++) {
-		qmd_residue_score score = {.struct_size = sizeof score};
-		STEP(qmd_explanation_residue(h->explanation, i, &score));
-		add_result(study, QMDT_STUDY_SCORES, &score.score, sizeof score.score);
-		add_result(study, QMDT_STUDY_SCORES, &score.standard_error, sizeof score.standard_error);
-	}
+	STEP(qmd_explain(h->engine, h->data, test, n, &options, &h->explanations[0]));
+	options.method = QMD_EXPLAIN_SHAP;
+	options.n_samples = 16;
+	STEP(qmd_explain(h->engine, h->data, test, 1, &options, &h->explanations[1]));
+	options.method = QMD_EXPLAIN_LEAVE_ONE_OUT;
+	options.n_threads = study->n_training_threads;
+	STEP(qmd_explain_model(h->loaded, h->data, test, 1, &options, &h->explanations[2]));
+	for (size_t i = 0; i < 3; i++)
+		add_scores(study, h->explanations[i]);
 	return QMD_OK;
 }
 
 qmd_status qmdt_study_run(qmdt_study *study) {
-	static qmd_status (*const steps[])(qmdt_study *, handles *) = {read_files, draw_pixels, train,
-																   quantize,   run_engine,  explain};
+	static qmd_status (*const steps[])(qmdt_study *, handles *) = {
+		read_files,      read_other_formats, look_around, draw_pixels, train,
+		train_otherwise, quantize,           run_engine,  explain};
 	handles h = {0};
 	qmd_status status = QMD_OK;
 	unlink(study->checkpoint);

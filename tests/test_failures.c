@@ -268,6 +268,10 @@ static qmd_status save_onnx(void) {
 	return qmd_onnx_export(made.model, NULL, made.path);
 }
 
+static qmd_status save_quantized_onnx(void) {
+	return qmd_onnx_export(made.quantized, NULL, made.path);
+}
+
 static qmd_status save_image(void) {
 	static const signed char image[4 * 4 * 3];
 	return qmd_pixels_write_png(qmd_engine_pixels(made.engine), image, made.path);
@@ -281,8 +285,13 @@ static qmd_status save_checkpoint(void) {
 static const struct {
 	const char *name;
 	qmd_status (*save)(void);
-} savers[] = {{"model", save_model}, {"quantized model", save_quantized}, {"engine", save_engine}, {"ONNX", save_onnx},
-			  {"image", save_image}, {"checkpoint", save_checkpoint}};
+} savers[] = {{"model", save_model},
+			  {"quantized model", save_quantized},
+			  {"engine", save_engine},
+			  {"ONNX", save_onnx},
+			  {"quantized ONNX", save_quantized_onnx},
+			  {"image", save_image},
+			  {"checkpoint", save_checkpoint}};
 
 #define N_SAVERS (sizeof savers / sizeof *savers)
 
@@ -460,12 +469,20 @@ static qmd_status load_engine(void) {
 	return status;
 }
 
-static qmd_status import_onnx(void) {
+static qmd_status import_file(const char *path) {
 	qmd_model *model = NULL;
-	const qmd_status status = qmd_onnx_import(made.study.onnx, NULL, &model);
+	const qmd_status status = qmd_onnx_import(path, NULL, &model);
 	ck_assert_int_eq(model != NULL, status == QMD_OK);
 	qmd_model_free(model);
 	return status;
+}
+
+static qmd_status import_onnx(void) {
+	return import_file(made.study.onnx);
+}
+
+static qmd_status import_quantized_onnx(void) {
+	return import_file(made.study.quantized_onnx);
 }
 
 static qmd_status load_topology(void) {
@@ -537,9 +554,11 @@ static qmd_status resume_training(void) {
 static const struct {
 	const char *name;
 	qmd_status (*load)(void);
-} loaders[] = {{"model", load_model},  {"engine", load_engine}, {"ONNX", import_onnx},
-			   {"PDB", load_topology}, {"NetCDF", read_netcdf}, {"DCD", read_dcd},
-			   {"XTC", read_xtc},      {"map", load_map},       {"checkpoint", resume_training}};
+} loaders[] = {{"model", load_model},  {"engine", load_engine},
+			   {"ONNX", import_onnx},  {"quantized ONNX", import_quantized_onnx},
+			   {"PDB", load_topology}, {"NetCDF", read_netcdf},
+			   {"DCD", read_dcd},      {"XTC", read_xtc},
+			   {"map", load_map},      {"checkpoint", resume_training}};
 
 /* Streams and NetCDF-C read more than they need and may then do without, or give up where a call was interrupted, which
  * calls on regular files never are. What they say they read must be right. */
