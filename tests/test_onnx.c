@@ -3,6 +3,7 @@
 #include "model_fixture.h"
 
 #include <math.h>
+#include <stdio.h>
 
 #include "allocator_fixture.h"
 #include "onnx/onnx_internal.h"
@@ -392,6 +393,15 @@ START_TEST(files_are_checked) {
 }
 END_TEST
 
+/* Files of other exporters, which need what none of the library's own does. */
+static onnx_file foreign(const char *name) {
+	onnx_file file = {0};
+	char path[4096];
+	snprintf(path, sizeof path, "%s/tests/oracle/onnx_files/%s.onnx", QMDT_SOURCE_DIR, name);
+	file.bytes = qmdt_read_file(path, &file.size);
+	return file;
+}
+
 static qmd_status import_once(void *argument) {
 	qmd_model *model;
 	const qmd_status status = import(argument, NULL, &model);
@@ -403,6 +413,14 @@ START_TEST(each_allocation_of_an_import_may_fail) {
 	onnx_file file = exported(4);
 	ck_assert_uint_gt(qmdt_fail_each_allocation(import_once, &file), 100);
 	release(&file);
+	static const char *const names[] = {"tensorflow-gray",          "tensorflow-icnnmd", "tensorflow-residual",
+										"torch-batchnorm",          "torch-reshape",     "torch-residual",
+										"torch-residual-not-folded"};
+	for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+		file = foreign(names[i]);
+		ck_assert_uint_gt(qmdt_fail_each_allocation(import_once, &file), 10);
+		free(file.bytes);
+	}
 }
 END_TEST
 

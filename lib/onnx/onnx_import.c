@@ -158,10 +158,9 @@ static qmd_status compute(qmdi_importer *im, const Onnx__NodeProto *node) {
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "no layer of a model does what operator %s%s%s does", domain,
 						 domain[0] != '\0' ? "." : "", text(node->op_type));
 	qmdi_onnx_call call = {.node = node, .n_inputs = node->n_input};
-	if (node->n_input < operator->min_inputs || node->n_input> operator->max_inputs || node->n_output == 0)
-		return qmdi_fail(QMD_ERROR_FORMAT,
-						 "it has %zu inputs and %zu outputs, expected %zu to %zu inputs and an output", node->n_input,
-						 node->n_output, operator->min_inputs, operator->max_inputs);
+	if (node->n_input < operator->min_inputs || node->n_input> operator->max_inputs)
+		return qmdi_fail(QMD_ERROR_FORMAT, "it has %zu inputs, expected %zu to %zu",
+						 node->n_input, operator->min_inputs, operator->max_inputs);
 	int all_constant;
 	QMDI_TRY(find_inputs(im, &call, &all_constant));
 	for (size_t i = 0; i < operator->min_inputs; i++)
@@ -169,9 +168,7 @@ static qmd_status compute(qmdi_importer *im, const Onnx__NodeProto *node) {
 			return qmdi_fail(QMD_ERROR_FORMAT, "its input %zu is left out", i);
 	QMDI_TRY(qmdi_onnx_check_attributes(&call, operator));
 	QMDI_TRY(check_outputs(im, &call));
-	if (node->output[0][0] == '\0')
-		return qmdi_fail(QMD_ERROR_FORMAT, "its first output has no name");
-	call.output = qmdi_onnx_value_find(im, node->output[0]);
+	call.output = qmdi_onnx_value_find(im, node->output[0]); /* the one that is needed */
 	const qmdi_onnx_compute run = all_constant ? operator->on_constants : operator->on_activations;
 	if (!run)
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "its inputs are %s", all_constant ? "all constants" : "not constants");

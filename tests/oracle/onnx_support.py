@@ -1,4 +1,4 @@
-"""What the tests of ONNX files share: the driver tests/oracle/onnx_dump and ONNX Runtime."""
+"""What the tests of ONNX files share: graphs, the driver tests/oracle/onnx_dump and ONNX Runtime."""
 
 import os
 import pathlib
@@ -7,9 +7,40 @@ import subprocess
 import numpy as np
 import onnx
 import onnxruntime
+import pytest
+from onnx import TensorProto, helper, numpy_helper
 
 BUILD = pathlib.Path(os.environ.get("QMD_BUILD", "build-release"))
 DUMP = BUILD / "tests" / "onnx_dump"
+FLOAT = TensorProto.FLOAT
+
+
+class Graph:
+    def __init__(self, input_shape, opset=17, seed=1):
+        self.nodes, self.initializers, self.n, self.opset = [], [], 0, opset
+        self.input = helper.make_tensor_value_info("input", FLOAT, input_shape)
+        self.random = np.random.default_rng(seed)
+
+    def constant(self, array, name=None):
+        self.n += 1
+        name = name or f"onnx::constant_{self.n}"
+        self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
+        return name
+
+    def weight(self, *shape):
+        fan_in = np.prod(shape[1:])
+        return self.constant(self.random.normal(0, fan_in**-0.5, shape).astype(np.float32))
+
+    def node(self, op, *inputs, name=None, **attributes):
+        self.n += 1
+        output = f"/{op}_{self.n}_output_0"
+        self.nodes.append(helper.make_node(op, list(inputs), [output], name=name or f"/{op}_{self.n}", **attributes))
+        return output
+
+    def model(self, *outputs):
+        infos = [helper.make_tensor_value_info(output, FLOAT, None) for output in outputs]
+        graph = helper.make_graph(self.nodes, "main_graph", [self.input], infos, self.initializers)
+        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
 
 
 class Refused(Exception):
@@ -42,9 +73,11 @@ def in_own_order(values):
     return (values.transpose(0, 2, 3, 1) if values.ndim == 4 else values).reshape(len(values), -1)
 
 
-def run_onnxruntime(model, image, optimized=None):
+def run_onnxruntime(model, image, optimized=None, optimize=True):
     """All outputs by name; the optimized graph is written to `optimized`."""
     options = onnxruntime.SessionOptions()
+    if not optimize:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.qdqisint8allowed", "1")
     options.intra_op_num_threads = 1
     options.log_severity_level = 3
@@ -57,3 +90,13 @@ def run_onnxruntime(model, image, optimized=None):
 
 def operators(path):
     return [node.op_type for node in onnx.load(path).graph.node]
+
+
+def refusal(model, tmp_path):
+    """What the library says of a model that it must not import."""
+    onnx.save(model, tmp_path / "model.onnx")
+    dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
+    with pytest.raises(Refused) as caught:
+        import_and_run(tmp_path / "model.onnx", np.zeros((1, *np.minimum(dims, 64)), np.float32), "F32", tmp_path)
+    assert "model.onnx: " in str(caught.value)
+    return str(caught.value)

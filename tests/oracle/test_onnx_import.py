@@ -8,37 +8,7 @@ import numpy as np
 import onnx
 import pytest
 from onnx import TensorProto, helper, numpy_helper
-from onnx_support import Refused, import_and_run, in_own_order, run_onnxruntime
-
-FLOAT = TensorProto.FLOAT
-
-
-class Graph:
-    def __init__(self, input_shape, opset=17, seed=1):
-        self.nodes, self.initializers, self.n, self.opset = [], [], 0, opset
-        self.input = helper.make_tensor_value_info("input", FLOAT, input_shape)
-        self.random = np.random.default_rng(seed)
-
-    def constant(self, array, name=None):
-        self.n += 1
-        name = name or f"onnx::constant_{self.n}"
-        self.initializers.append(numpy_helper.from_array(np.asarray(array), name))
-        return name
-
-    def weight(self, *shape):
-        fan_in = np.prod(shape[1:])
-        return self.constant(self.random.normal(0, fan_in**-0.5, shape).astype(np.float32))
-
-    def node(self, op, *inputs, name=None, **attributes):
-        self.n += 1
-        output = f"/{op}_{self.n}_output_0"
-        self.nodes.append(helper.make_node(op, list(inputs), [output], name=name or f"/{op}_{self.n}", **attributes))
-        return output
-
-    def model(self, *outputs):
-        infos = [helper.make_tensor_value_info(output, FLOAT, None) for output in outputs]
-        graph = helper.make_graph(self.nodes, "main_graph", [self.input], infos, self.initializers)
-        return helper.make_model(graph, opset_imports=[helper.make_opsetid("", self.opset)], ir_version=8)
+from onnx_support import FLOAT, Graph, Refused, import_and_run, in_own_order, refusal, run_onnxruntime
 
 
 def conv_as_torch(g, tensor, channels, units, kernel=3, pads=0):
@@ -232,15 +202,6 @@ def test_an_image_of_another_scale_is_refused(tmp_path):
 
 
 # ---- What must be refused ----
-
-
-def refusal(model, tmp_path):
-    onnx.save(model, tmp_path / "model.onnx")
-    dims = [d.dim_value for d in model.graph.input[0].type.tensor_type.shape.dim][1:]
-    with pytest.raises(Refused) as caught:
-        import_and_run(tmp_path / "model.onnx", np.zeros((1, *dims), np.float32), "F32", tmp_path)
-    assert "model.onnx: " in str(caught.value)
-    return str(caught.value)
 
 
 def one_node(op, *shapes, input_shape=("N", 4, 6, 6), domain="", **attributes):
