@@ -24,7 +24,8 @@ fi
 cmake --preset coverage -DQMD_TEST_PYTHON="$python" >/dev/null
 cmake --build --preset coverage
 find build-coverage -name '*.gcda' -delete
-ctest --preset coverage -j "$(nproc)"
+# Left out is what builds a copy of its own, and what only does again at full length what other tests do.
+ctest --preset coverage -j "$(nproc)" -E '^(package|runtime_only|api_reference|oracle_test_demo|python_test_accuracy)$'
 
 # What reads or writes a file, and what that is made of.
 serializers='lib/(base/(bytes|container|file)|trajectory/(trajectory_file|amber_file|netcdf_check|xtc_.*|dcd_file|pdb|atom_map'
