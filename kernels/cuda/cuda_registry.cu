@@ -6,6 +6,7 @@
 static const qmdi_cuda_kernel *const rows[] = {
 	&qmdi_cuda_conv_x8s8_imma,       &qmdi_cuda_conv_few_x8s8_imma, &qmdi_cuda_conv_x8s8_dp4a,
 	&qmdi_cuda_dense_head_x8s8_dp4a, &qmdi_cuda_dense_x8s8_imma,    &qmdi_cuda_dense_x8s8_dp4a,
+	&qmdi_cuda_maxpool_x8_simt,      &qmdi_cuda_avgpool_x8_simt,    &qmdi_cuda_add_x8_simt,
 };
 
 #define N_ROWS (sizeof rows / sizeof rows[0])

@@ -19,6 +19,9 @@ extern const qmdi_cuda_kernel QMDI_CUDA_ROW(conv_x8s8_dp4a);
 extern const qmdi_cuda_kernel QMDI_CUDA_ROW(dense_head_x8s8_dp4a);
 extern const qmdi_cuda_kernel QMDI_CUDA_ROW(dense_x8s8_imma);
 extern const qmdi_cuda_kernel QMDI_CUDA_ROW(dense_x8s8_dp4a);
+extern const qmdi_cuda_kernel QMDI_CUDA_ROW(maxpool_x8_simt);
+extern const qmdi_cuda_kernel QMDI_CUDA_ROW(avgpool_x8_simt);
+extern const qmdi_cuda_kernel QMDI_CUDA_ROW(add_x8_simt);
 
 /* For rows without either. */
 size_t qmdi_cuda_no_scratch(const qmdi_kernel_shape *shape, size_t n_images, uint32_t n_multiprocessors);

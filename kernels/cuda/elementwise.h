@@ -1,0 +1,109 @@
+/*
+ * What the kernels without weights share (maxpool, avgpool, add): a thread computes one number of the output, channels
+ * first, then columns, rows and images; its window is read byte by byte. Such a step is a few percent of a network, and
+ * its bytes come from the L2 cache, where the step before left them.
+ */
+#ifndef QMD_KERNELS_CUDA_ELEMENTWISE_H
+#define QMD_KERNELS_CUDA_ELEMENTWISE_H
+
+#include "cuda_rows.h"
+#include "device.h"
+
+namespace qmdi {
+
+constexpr uint32_t elementwise_threads = 256;
+
+struct elementwise_params {
+	qmdi_kernel_shape shape;
+	qmdi_view inputs[2], output;
+	uint64_t n; /* numbers of the output, of all images */
+};
+
+/* Which number a thread computes. */
+struct element {
+	uint64_t image;
+	uint32_t y, x, channel;
+};
+
+/* 0 for a thread beyond the last. */
+QMDI_DEVICE bool find_element(const elementwise_params &p, element &e) {
+	uint64_t i = static_cast<uint64_t>(blockIdx.x) * elementwise_threads + threadIdx.x;
+	const bool inside = i < p.n;
+	e.channel = static_cast<uint32_t>(i % p.shape.out_c);
+	i /= p.shape.out_c;
+	e.x = static_cast<uint32_t>(i % p.shape.out_w);
+	i /= p.shape.out_w;
+	e.y = static_cast<uint32_t>(i % p.shape.out_h);
+	e.image = i / p.shape.out_h;
+	return inside;
+}
+
+/* A number of an input. */
+QMDI_DEVICE int32_t read_number(const elementwise_params &p, uint32_t input, uint64_t image, uint64_t y, uint64_t x,
+								uint32_t channel) {
+	const qmdi_view &view = p.inputs[input];
+	const uint8_t byte = load(static_cast<const uint8_t *>(view.data) + image * view.image_stride +
+							  y * view.row_stride + x * p.shape.in_c + channel);
+	return p.shape.operand == QMDI_U8 ? byte : static_cast<int8_t>(byte);
+}
+
+/* First byte of the output's pixel. */
+QMDI_DEVICE uint8_t *output_pixel(const elementwise_params &p, const element &e, uint32_t bytes) {
+	return static_cast<uint8_t *>(p.output.data) + e.image * p.output.image_stride + e.y * p.output.row_stride +
+		   static_cast<uint64_t>(e.x) * p.shape.out_c * bytes;
+}
+
+/* A value of the output's scale, or with float_output the number itself. */
+QMDI_DEVICE void write_value(const elementwise_params &p, const element &e, float value) {
+	if (p.shape.float_output) {
+		store(reinterpret_cast<float *>(output_pixel(p, e, 4)) + e.channel, value);
+		return;
+	}
+	const float low = static_cast<float>(p.shape.low);
+	const float clamped = value < low ? low : value > 127.0f ? 127.0f : value;
+	store(output_pixel(p, e, 1) + e.channel, static_cast<uint8_t>(round_to_int(clamped)));
+}
+
+/* ---- The row of such a kernel ---- */
+
+inline int elementwise_supports(const qmdi_kernel_shape *) {
+	return 1;
+}
+
+inline size_t elementwise_packed_size(const qmdi_kernel_shape *) {
+	return 0;
+}
+
+inline void elementwise_pack(const qmdi_kernel_shape *, const qmdi_kernel_weights *, void *) {
+}
+
+inline int launch_elementwise(const qmdi_cuda_entry *entry, const qmdi_cuda_call *call, qmdi_cuda_launch *launch) {
+	const qmdi_kernel_shape &shape = *call->call.shape;
+	elementwise_params p = {shape, {call->call.inputs[0], call->call.inputs[1]}, call->call.output, 0};
+	p.n = static_cast<uint64_t>(shape.out_h) * shape.out_w * shape.out_c * call->call.n_images;
+	const uint64_t n_blocks = (p.n + elementwise_threads - 1) / elementwise_threads;
+	if (n_blocks > INT32_MAX) {
+		return -1;
+	}
+	set_launch(launch, entry, {n_blocks, 1}, elementwise_threads, 0, p);
+	return 0;
+}
+
+} // namespace qmdi
+
+#define QMDI_ELEMENTWISE_ROW(row, op)                                                                                  \
+	extern "C" const qmdi_cuda_kernel QMDI_CUDA_ROW(row) = {#row,                                                      \
+															op,                                                        \
+															75,                                                        \
+															INT32_MAX,                                                 \
+															QMDI_U8 | QMDI_S8 | QMDI_S7,                               \
+															QMDI_PER_TENSOR,                                           \
+															1,                                                         \
+															qmdi::elementwise_supports,                                \
+															qmdi::elementwise_packed_size,                             \
+															qmdi::elementwise_pack,                                    \
+															qmdi_cuda_no_scratch,                                      \
+															qmdi_cuda_no_softmax,                                      \
+															qmdi::launch}
+
+#endif
