@@ -6,8 +6,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/float_environment.h"
 #include "base/log.h"
 #include "base/memory.h"
@@ -482,12 +482,6 @@ qmd_status qmd_context_wait(qmd_context *context) {
 
 /* ---- Where the time goes ---- */
 
-static double seconds_now(void) {
-	struct timespec now;
-	clock_gettime(CLOCK_MONOTONIC, &now);
-	return (double)now.tv_sec + 1e-9 * (double)now.tv_nsec;
-}
-
 static int compare_times(const void *a, const void *b) {
 	const double x = *(const double *)a, y = *(const double *)b;
 	return (x > y) - (x < y);
@@ -502,9 +496,9 @@ static qmd_status time_steps(qmd_context *context, const qmdi_source *source, si
 		/* Later steps may have written where the image was. */
 		QMDI_TRY(run_tasks(context, copy_task, &job, source->n));
 		for (size_t i = 0; i < n_steps; i++) {
-			const double start = seconds_now();
+			const double start = qmdi_seconds_now();
 			QMDI_TRY(run_step(context, i, source->n));
-			times[i * repeats + repeat] = seconds_now() - start;
+			times[i * repeats + repeat] = qmdi_seconds_now() - start;
 		}
 	}
 	return QMD_OK;
@@ -554,9 +548,9 @@ static qmd_status time_run(qmd_context *context, const qmdi_source *source, size
 	const qmd_output output = {"probabilities", probabilities};
 	qmd_status status = QMD_OK;
 	for (size_t i = 0; i < n_repeats && status == QMD_OK; i++) {
-		const double start = seconds_now();
+		const double start = qmdi_seconds_now();
 		status = run(context, source, &output, 1);
-		const double total = seconds_now() - start;
+		const double total = qmdi_seconds_now() - start;
 		times[i] = (qmd_run_time){.compute = total, .total = total};
 	}
 	qmdi_release(probabilities);

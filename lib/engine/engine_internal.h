@@ -121,6 +121,9 @@ size_t qmdi_tensor_elements(const qmdi_tensor *tensor);
 
 /* ---- engine_pack.c: this machine ---- */
 
+/* The multipliers of a step's channels; qmdi_release() them. */
+float *qmdi_step_multipliers(const qmd_engine *engine, const qmdi_step *step);
+
 /* Choose a kernel for each step and pack its weights. */
 qmd_status qmdi_engine_pack(qmd_engine *engine);
 

@@ -5,16 +5,20 @@
 
 #include "base/memory.h"
 
+float *qmdi_step_multipliers(const qmd_engine *engine, const qmdi_step *step) {
+	float *multipliers = qmdi_array(step->units, sizeof *multipliers);
+	for (size_t c = 0; multipliers && c < step->units; c++)
+		multipliers[c] = qmdi_step_multiplier(engine, step, c);
+	return multipliers;
+}
+
 static qmd_status pack_weights(const qmd_engine *engine, qmdi_step *step) {
-	const size_t n_channels = qmdi_step_n_weights(step) > 0 ? step->units : 0;
 	step->packed_size = step->kernel->packed_size(&step->shape);
 	if (step->packed_size == 0)
 		return QMD_OK;
-	float *multipliers = qmdi_array(n_channels, sizeof *multipliers);
+	float *multipliers = qmdi_step_multipliers(engine, step);
 	if (!multipliers)
 		return QMD_ERROR_MEMORY;
-	for (size_t c = 0; c < n_channels; c++)
-		multipliers[c] = qmdi_step_multiplier(engine, step, c);
 	step->packed = qmdi_aligned(step->packed_size, 1);
 	if (step->packed) {
 		const qmdi_kernel_weights weights = {.weights = step->weights, .bias = step->bias, .multipliers = multipliers};

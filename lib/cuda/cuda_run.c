@@ -1,0 +1,229 @@
+/* Runs: batches in order, their outputs, and how long they take. */
+#include "cuda_internal.h"
+
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/memory.h"
+
+/* ---- Outputs ---- */
+
+static size_t output_index(const qmd_engine *engine, const char *name) {
+	size_t i = 0;
+	while (strcmp(engine->outputs[i].name, name) != 0)
+		i++;
+	return i;
+}
+
+/* All outputs have equally many elements. */
+static size_t output_bytes(const qmdi_cuda_context *context, size_t n_images) {
+	return n_images * qmd_engine_n_classes(context->engine) * sizeof(float);
+}
+
+static qmd_status check_outputs(const qmdi_cuda_context *context, const qmd_output *outputs, size_t n_outputs) {
+	for (size_t i = 0; i < n_outputs && context->device_output; i++)
+		QMDI_TRY(qmdi_cuda_check_pointer(context, outputs[i].data, outputs[i].name));
+	return QMD_OK;
+}
+
+/* The outputs of a batch whose first image is number `first` of the run; to the host they have been copied out. */
+static qmd_status give_outputs(qmdi_cuda_context *context, const qmd_output *outputs, size_t n_outputs, size_t first,
+							   size_t n_images) {
+	const size_t size = output_bytes(context, n_images);
+	for (size_t i = 0; i < n_outputs; i++) {
+		const size_t offset = context->output_offsets[output_index(context->engine, outputs[i].name)];
+		char *to = (char *)outputs[i].data + output_bytes(context, first);
+		if (context->device_output)
+			QMDI_TRY(qmdi_cuda_copy(context->stream, to, context->results + offset, size));
+		else
+			memcpy(to, context->staged_results + offset, size);
+	}
+	return QMD_OK;
+}
+
+/* ---- Running ---- */
+
+/* What a batch has to read, and which parts it has. */
+static qmd_status prepare_batch(qmdi_cuda_context *context, const qmdi_source *source, size_t first, size_t n,
+								qmdi_cuda_batch *batch) {
+	*batch =
+		(qmdi_cuda_batch){.n = n, .renders = source->frames != NULL, .computes = 1, .copies_out = !context->device_output};
+	return source->frames ? qmdi_cuda_stage_frames(context, source, first, batch)
+						  : qmdi_cuda_copy_images(context, source, first, n);
+}
+
+static qmd_status run_batch(qmdi_cuda_context *context, const qmdi_source *source, size_t first, size_t n,
+							const qmd_output *outputs, size_t n_outputs) {
+	qmdi_cuda_batch batch;
+	QMDI_TRY(prepare_batch(context, source, first, n, &batch));
+	context->busy = 1;
+	QMDI_TRY(qmdi_cuda_submit_batch(context, &batch));
+	if (context->device_output) {
+		context->n_staged = source->frames && context->device_input ? n : 0;
+		QMDI_TRY(give_outputs(context, outputs, n_outputs, first, n));
+		return qmdi_cuda_event_record(context->idle, context->stream);
+	}
+	QMDI_TRY(qmdi_cuda_stream_wait(context->stream));
+	context->busy = 0;
+	context->n_staged = source->frames && context->device_input ? n : 0;
+	if (source->frames)
+		QMDI_TRY(qmdi_cuda_check_failures(context, source, n));
+	return give_outputs(context, outputs, n_outputs, first, n);
+}
+
+static qmd_status run(qmdi_cuda_context *context, const qmdi_source *source, const qmd_output *outputs,
+					  size_t n_outputs) {
+	QMDI_TRY(check_outputs(context, outputs, n_outputs));
+	for (size_t first = 0; first < source->n; first += context->max_batch) {
+		const size_t left = source->n - first;
+		QMDI_TRY(run_batch(context, source, first, left < context->max_batch ? left : context->max_batch, outputs,
+						   n_outputs));
+	}
+	return QMD_OK;
+}
+
+/* Call a function with the context's device current. */
+#define ON_DEVICE(context, call)                                                                                       \
+	do {                                                                                                               \
+		qmdi_cuda_scope before;                                                                                        \
+		QMDI_TRY(qmdi_cuda_enter((context)->plan->device.number, &before));                                            \
+		const qmd_status status = (call);                                                                              \
+		qmdi_cuda_leave(&before);                                                                                      \
+		return status;                                                                                                 \
+	} while (0)
+
+qmd_status qmdi_cuda_run(void *argument, const qmdi_source *source, const qmd_output *outputs, size_t n_outputs) {
+	qmdi_cuda_context *context = argument;
+	ON_DEVICE(context, run(context, source, outputs, n_outputs));
+}
+
+static qmd_status wait_for_all(qmdi_cuda_context *context) {
+	const size_t n = context->engine->pixels ? context->max_batch : 0;
+	if (n > 0)
+		QMDI_TRY(qmdi_cuda_copy(context->stream, context->staged_results, context->results, n * sizeof(uint64_t)));
+	QMDI_TRY(qmdi_cuda_stream_wait(context->stream));
+	context->busy = 0;
+	return qmdi_cuda_check_failures(context, NULL, n);
+}
+
+qmd_status qmdi_cuda_wait(void *argument) {
+	qmdi_cuda_context *context = argument;
+	ON_DEVICE(context, wait_for_all(context));
+}
+
+/* ---- How long it takes ---- */
+
+static void free_events(qmdi_cuda_event **events, size_t n) {
+	for (size_t i = 0; events && i < n; i++)
+		qmdi_cuda_event_free(events[i]);
+	qmdi_release(events);
+}
+
+static qmd_status create_events(size_t n, qmdi_cuda_event ***out) {
+	qmd_status status = QMD_OK;
+	qmdi_cuda_event **events = qmdi_zeroed(n, sizeof *events);
+	if (!events)
+		return QMD_ERROR_MEMORY;
+	for (size_t i = 0; i < n && status == QMD_OK; i++)
+		status = qmdi_cuda_event_create(&events[i]);
+	if (status == QMD_OK)
+		*out = events;
+	else
+		free_events(events, n);
+	return status;
+}
+
+/* Every step once, an event after each. */
+static qmd_status time_steps_once(qmdi_cuda_context *context, const qmdi_source *source, qmdi_cuda_event **events) {
+	const size_t n_steps = context->engine->n_steps;
+	QMDI_TRY(qmdi_cuda_copy_images(context, source, 0, source->n)); /* later steps write where the image was */
+	QMDI_TRY(qmdi_cuda_event_record(events[0], context->stream));
+	for (size_t i = 0; i < n_steps; i++) {
+		QMDI_TRY(qmdi_cuda_submit_step(context, context->stream, i, source->n, 0));
+		QMDI_TRY(qmdi_cuda_event_record(events[i + 1], context->stream));
+	}
+	return qmdi_cuda_stream_wait(context->stream);
+}
+
+static qmd_status time_steps(qmdi_cuda_context *context, const qmdi_source *source, size_t n_repeats,
+							 qmdi_cuda_event **events, double *times) {
+	QMDI_TRY(time_steps_once(context, source, events)); /* warms up */
+	for (size_t repeat = 0; repeat < n_repeats; repeat++) {
+		QMDI_TRY(time_steps_once(context, source, events));
+		for (size_t i = 0; i < context->engine->n_steps; i++) {
+			double *time = &times[i * n_repeats + repeat];
+			*time = 0;
+			if (!context->plan->steps[i].done)
+				QMDI_TRY(qmdi_cuda_event_seconds(events[i], events[i + 1], time));
+		}
+	}
+	return QMD_OK;
+}
+
+static qmd_status create_events_and_time_steps(qmdi_cuda_context *context, const qmdi_source *source,
+											   size_t n_repeats, double *times) {
+	qmdi_cuda_event **events;
+	QMDI_TRY(create_events(context->engine->n_steps + 1, &events));
+	const qmd_status status = time_steps(context, source, n_repeats, events, times);
+	free_events(events, context->engine->n_steps + 1);
+	return status;
+}
+
+qmd_status qmdi_cuda_time_steps(void *argument, const qmdi_source *source, size_t n_repeats, double *times) {
+	qmdi_cuda_context *context = argument;
+	ON_DEVICE(context, create_events_and_time_steps(context, source, n_repeats, times));
+}
+
+enum { BEGUN, COPIED_IN, COMPUTED, COPIED_OUT, N_PARTS };
+
+/* Copy in, compute, copy out, with an event between them; what is computed goes through a graph as in a run. */
+static qmd_status time_parts(qmdi_cuda_context *context, const qmdi_source *source, qmdi_cuda_event **events) {
+	qmdi_cuda_batch all;
+	context->n_staged = 0; /* as if the frames were others than before */
+	QMDI_TRY(prepare_batch(context, source, 0, source->n, &all));
+	const qmdi_cuda_batch parts[] = {
+		{.n = all.n, .n_input_bytes = all.n_input_bytes, .copies_in = all.copies_in},
+		{.n = all.n, .renders = 1, .computes = 1},
+		{.n = all.n, .copies_out = all.copies_out},
+	};
+	QMDI_TRY(qmdi_cuda_event_record(events[BEGUN], context->stream));
+	for (size_t i = 0; i < 3; i++) {
+		QMDI_TRY(qmdi_cuda_submit_batch(context, &parts[i]));
+		QMDI_TRY(qmdi_cuda_event_record(events[i + 1], context->stream));
+	}
+	QMDI_TRY(qmdi_cuda_stream_wait(context->stream));
+	return QMD_OK;
+}
+
+static qmd_status time_run_once(qmdi_cuda_context *context, const qmdi_source *source, const qmd_output *output,
+								qmdi_cuda_event **events, qmd_run_time *time) {
+	const double start = qmdi_seconds_now();
+	QMDI_TRY(run(context, source, output, context->device_output ? 0 : 1));
+	if (context->device_output)
+		QMDI_TRY(wait_for_all(context));
+	time->total = qmdi_seconds_now() - start;
+	QMDI_TRY(time_parts(context, source, events));
+	QMDI_TRY(qmdi_cuda_event_seconds(events[BEGUN], events[COPIED_IN], &time->input));
+	QMDI_TRY(qmdi_cuda_event_seconds(events[COPIED_IN], events[COMPUTED], &time->compute));
+	return qmdi_cuda_event_seconds(events[COMPUTED], events[COPIED_OUT], &time->output);
+}
+
+static qmd_status time_run(qmdi_cuda_context *context, const qmdi_source *source, size_t n_repeats,
+						   qmd_run_time *times) {
+	qmdi_cuda_event **events;
+	qmd_status status = create_events(N_PARTS, &events);
+	QMDI_TRY(status);
+	float *probabilities = qmdi_allocate(output_bytes(context, source->n));
+	const qmd_output output = {"probabilities", probabilities};
+	status = probabilities ? QMD_OK : QMD_ERROR_MEMORY;
+	for (size_t i = 0; i < n_repeats && status == QMD_OK; i++)
+		status = time_run_once(context, source, &output, events, &times[i]);
+	qmdi_release(probabilities);
+	free_events(events, N_PARTS);
+	return status;
+}
+
+qmd_status qmdi_cuda_time_run(void *argument, const qmdi_source *source, size_t n_repeats, qmd_run_time *times) {
+	qmdi_cuda_context *context = argument;
+	ON_DEVICE(context, time_run(context, source, n_repeats, times));
+}
