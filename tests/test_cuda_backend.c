@@ -1,4 +1,5 @@
-/* The CUDA back end on emulated devices: all of it but the silicon. It is held against the CPU's engine, in every bit. */
+/* The CUDA back end on emulated devices: all of it but the silicon. It is held against the CPU's engine, in every bit.
+ */
 #include "adk_fixture.h"
 #include "engine_fixture.h"
 

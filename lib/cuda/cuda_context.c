@@ -83,12 +83,11 @@ static void lay_out_memory(qmdi_cuda_context *context, memory_layout *layout) {
 	for (size_t i = 0; i < engine->n_steps; i++) {
 		const qmdi_cuda_kernel *kernel = plan->steps[i].kernel;
 		layout->scratch[i] = reserve(
-			context,
-			kernel ? kernel->scratch_size(&engine->steps[i].shape, context->max_batch, n_multiprocessors) : 0);
+			context, kernel ? kernel->scratch_size(&engine->steps[i].shape, context->max_batch, n_multiprocessors) : 0);
 	}
 	if (engine->pixels)
-		layout->render_scratch = reserve(
-			context, qmdi_cuda_render_scratch(&plan->pixels, (uint32_t)context->max_batch, n_multiprocessors));
+		layout->render_scratch =
+			reserve(context, qmdi_cuda_render_scratch(&plan->pixels, (uint32_t)context->max_batch, n_multiprocessors));
 	context->frames_size = qmdi_cuda_round_up(context->max_batch * sizeof(qmdi_cuda_frame));
 	layout->input = reserve(context, context->frames_size + input_bytes(context));
 	lay_out_results(context);
@@ -100,8 +99,8 @@ static void point_into_memory(qmdi_cuda_context *context, const memory_layout *l
 	const qmd_engine *engine = context->engine;
 	unsigned char *memory = context->memory;
 	for (size_t t = 0; t <= engine->n_steps; t++)
-		context->views[t] = (qmdi_view){memory + layout->arena + tensors[t].offset, tensors[t].row_stride,
-										tensors[t].image_stride};
+		context->views[t] =
+			(qmdi_view){memory + layout->arena + tensors[t].offset, tensors[t].row_stride, tensors[t].image_stride};
 	for (size_t i = 0; i < engine->n_steps; i++)
 		context->scratch[i] = memory + layout->scratch[i];
 	context->render_scratch = (int32_t *)(memory + layout->render_scratch);

@@ -54,8 +54,8 @@ static qmd_status fail_at_atom(const qmdi_cuda_context *context, size_t frame, s
 	return qmdi_fail(QMD_ERROR_RANGE,
 					 "frame %zu: atom %zu (%s %s %d %s) is not finite, or more than %g angstrom from atom %u, the "
 					 "first superposed one",
-					 frame, index, atom->chain, atom->residue_name, atom->residue_number, atom->name,
-					 QMDI_MAX_DISTANCE, context->plan->pixels.first);
+					 frame, index, atom->chain, atom->residue_name, atom->residue_number, atom->name, QMDI_MAX_DISTANCE,
+					 context->plan->pixels.first);
 }
 
 qmd_status qmdi_cuda_check_failures(qmdi_cuda_context *context, const qmdi_source *source, size_t n_frames) {

@@ -7,7 +7,8 @@
  *
  *     host:    frames | coordinates  --copy-->  frames | coordinates
  *     device:                                   frames | indices, where coordinates are the host's device memory
- *              render_pixels -> image -> step -> ... -> failures | logits | probabilities  --copy-->  the same, in the host
+ *              render_pixels -> image -> step -> ... -> failures | logits | probabilities  --copy-->  the same, in the
+ * host
  */
 #ifndef QMD_LIB_CUDA_INTERNAL_H
 #define QMD_LIB_CUDA_INTERNAL_H
@@ -43,8 +44,8 @@ typedef struct qmdi_cuda_plan {
 	qmdi_cuda_pixels pixels;
 } qmdi_cuda_plan;
 
-/* The plan of an engine on a device, which is current; held once more. QMD_OK with *plan NULL where a step has no kernel;
- * the last error says which. `stream` carries the copies. */
+/* The plan of an engine on a device, which is current; held once more. QMD_OK with *plan NULL where a step has no
+ * kernel; the last error says which. `stream` carries the copies. */
 qmd_status qmdi_cuda_plan_hold(const qmd_engine *engine, const qmdi_cuda_device *device, qmdi_cuda_stream *stream,
 							   qmdi_cuda_plan **plan);
 void qmdi_cuda_plan_release(qmdi_cuda_plan *plan);
@@ -53,8 +54,8 @@ void qmdi_cuda_plan_release(qmdi_cuda_plan *plan);
 
 /* A kind of batch. What differs in nothing else goes through one graph. */
 typedef struct qmdi_cuda_batch {
-	size_t n;              /* images */
-	size_t n_input_bytes;  /* copied to the device after the frames; */
+	size_t n;                                     /* images */
+	size_t n_input_bytes;                         /* copied to the device after the frames; */
 	int copies_in, renders, computes, copies_out; /* which parts it has */
 } qmdi_cuda_batch;
 

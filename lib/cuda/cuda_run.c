@@ -46,8 +46,8 @@ static qmd_status give_outputs(qmdi_cuda_context *context, const qmd_output *out
 /* What a batch has to read, and which parts it has. */
 static qmd_status prepare_batch(qmdi_cuda_context *context, const qmdi_source *source, size_t first, size_t n,
 								qmdi_cuda_batch *batch) {
-	*batch =
-		(qmdi_cuda_batch){.n = n, .renders = source->frames != NULL, .computes = 1, .copies_out = !context->device_output};
+	*batch = (qmdi_cuda_batch){
+		.n = n, .renders = source->frames != NULL, .computes = 1, .copies_out = !context->device_output};
 	return source->frames ? qmdi_cuda_stage_frames(context, source, first, batch)
 						  : qmdi_cuda_copy_images(context, source, first, n);
 }
@@ -160,8 +160,8 @@ static qmd_status time_steps(qmdi_cuda_context *context, const qmdi_source *sour
 	return QMD_OK;
 }
 
-static qmd_status create_events_and_time_steps(qmdi_cuda_context *context, const qmdi_source *source,
-											   size_t n_repeats, double *times) {
+static qmd_status create_events_and_time_steps(qmdi_cuda_context *context, const qmdi_source *source, size_t n_repeats,
+											   double *times) {
 	qmdi_cuda_event **events;
 	QMDI_TRY(create_events(context->engine->n_steps + 1, &events));
 	const qmd_status status = time_steps(context, source, n_repeats, events, times);
