@@ -196,5 +196,7 @@ GIVES_NOTHING(const double *, qmd_explanation_frame_scores, const qmd_explanatio
 FAILS(qmd_explain_deletion, const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
       const uint32_t *order, const qmd_explain_options *options, double *margins)
 FAILS(qmd_explanation_work, const qmd_explanation *explanation, qmd_explain_work *work)
+FAILS(qmd_explanation_fit, const qmd_explanation *explanation, size_t index, qmd_explain_fit *fit)
+GIVES_NOTHING(const double *, qmd_explanation_frame_errors, const qmd_explanation *explanation)
 
 /* NOLINTEND(misc-unused-parameters) */

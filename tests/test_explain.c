@@ -204,6 +204,41 @@ START_TEST(shap_depends_on_its_seed_alone) {
 }
 END_TEST
 
+/* The fixture's margins are sums of scores but for which class is the largest other, so that the first round's top is
+ * the second's: 2 * (2 * 9 + 2048) images. */
+START_TEST(shap_stops_when_the_top_settles) {
+	qmdt_linear fixture;
+	qmdt_linear_setup(&fixture, QMD_PIXELS_DISPLACEMENT);
+	const uint32_t n_asked[] = {0, 501}, n_taken[] = {4132, 502};
+	for (int i = 0; i < 2; i++) {
+		qmd_explain_options options;
+		qmd_explain_options_init(&options);
+		options.method = QMD_EXPLAIN_SHAP;
+		options.n_samples = n_asked[i];
+		qmd_explanation *explanation;
+		qmdt_ok(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, &options, &explanation));
+		qmd_explain_fit fit = {.struct_size = sizeof fit};
+		qmdt_ok(qmd_explanation_fit(explanation, 0, &fit));
+		ck_assert_uint_eq(fit.n_samples, n_taken[i]);
+		ck_assert_int_eq(fit.is_settled, i == 0);
+		ck_assert_double_gt(fit.r2, 0.9);
+		ck_assert_double_le(fit.r2, 1);
+		const double *errors = qmd_explanation_frame_errors(explanation);
+		qmd_residue_score scores[LINEAR_N_RESIDUES];
+		qmdt_linear_read_scores(explanation, scores);
+		for (int r = 0; r < LINEAR_N_RESIDUES; r++) {
+			ck_assert(errors[r] > 0);
+			ck_assert(scores[r].standard_error == errors[r]);
+		}
+		qmdt_fails(qmd_explanation_fit(explanation, 1, &fit), QMD_ERROR_RANGE, "there are 1 frames");
+		fit.struct_size = 0;
+		qmdt_fails(qmd_explanation_fit(explanation, 0, &fit), QMD_ERROR_ARGUMENT, "struct_size is 0");
+		qmd_explanation_free(explanation);
+	}
+	qmdt_linear_teardown(&fixture);
+}
+END_TEST
+
 START_TEST(threads_and_rounding_mode_change_nothing) {
 	qmdt_linear fixture;
 	qmdt_linear_setup(&fixture, QMD_PIXELS_DISPLACEMENT);
@@ -380,6 +415,7 @@ int main(void) {
 	tcase_add_test(scores, frame_scores_are_those_of_each_frame_alone);
 	tcase_add_test(scores, shap_finds_shapley_values);
 	tcase_add_test(scores, shap_depends_on_its_seed_alone);
+	tcase_add_test(scores, shap_stops_when_the_top_settles);
 	tcase_add_test(scores, threads_and_rounding_mode_change_nothing);
 	tcase_add_test(scores, one_frame_has_no_standard_error);
 	tcase_add_test(scores, states_are_found_by_name);

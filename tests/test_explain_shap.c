@@ -3,6 +3,7 @@
 
 #include <math.h>
 
+#include "base/error.h"
 #include "base/random.h"
 #include "explain/shap.h"
 
@@ -14,18 +15,21 @@
 typedef struct shap_fixture {
 	qmdi_shap shap;
 	uint64_t members[N * N_WORDS];
-	double values[N_COALITIONS], matrix[N * N], work[2 * N], scores[N];
+	double values[N_COALITIONS], matrix[N * N], ones[N], spare[N], scores[N], errors[N], r2;
 } shap_fixture;
 
 static void setup(shap_fixture *f) {
 	qmdt_ok(qmdi_shap_create(&f->shap, N, N_PAIRS, 7));
 	ck_assert_uint_eq(f->shap.n_words, N_WORDS);
-	ck_assert_uint_eq(qmdi_shap_n_coalitions(&f->shap), N_COALITIONS);
-	qmdi_shap_draw(&f->shap, 3, f->members);
+	ck_assert_uint_eq(qmdi_shap_n_coalitions(N_PAIRS), N_COALITIONS);
+	qmdi_shap_draw(&f->shap, 3, 0, N_PAIRS, f->members);
 }
 
 static qmd_status solve(shap_fixture *f) {
-	return qmdi_shap_solve(&f->shap, f->members, f->values, f->matrix, f->work, f->scores);
+	qmdi_shap_work work = {f->matrix, f->ones, f->spare};
+	QMDI_TRY(qmdi_shap_solve(&f->shap, f->members, N_PAIRS, f->values, &work, f->scores));
+	qmdi_shap_assess(&f->shap, f->members, N_PAIRS, f->values, &work, f->scores, &f->r2, f->errors);
+	return QMD_OK;
 }
 
 static size_t count_members(const shap_fixture *f, size_t coalition) {
@@ -54,12 +58,15 @@ START_TEST(coalitions_depend_on_seed_and_stream_alone) {
 	shap_fixture f;
 	uint64_t again[N * N_WORDS];
 	setup(&f);
-	qmdi_shap_draw(&f.shap, 3, again);
+	qmdi_shap_draw(&f.shap, 3, 0, N_PAIRS, again);
 	ck_assert_mem_eq(again, f.members, sizeof again);
-	qmdi_shap_draw(&f.shap, 4, again);
+	qmdi_shap_draw(&f.shap, 4, 0, N_PAIRS, again);
 	ck_assert_mem_ne(again, f.members, sizeof again);
+	qmdi_shap_draw(&f.shap, 3, 0, 70, again); /* in two rounds */
+	qmdi_shap_draw(&f.shap, 3, 70, N_PAIRS, again);
+	ck_assert_mem_eq(again, f.members, sizeof again);
 	f.shap.seed = 8;
-	qmdi_shap_draw(&f.shap, 3, again);
+	qmdi_shap_draw(&f.shap, 3, 0, N_PAIRS, again);
 	ck_assert_mem_ne(again, f.members, sizeof again);
 	qmdi_shap_release(&f.shap);
 }
@@ -72,7 +79,7 @@ START_TEST(sizes_and_members_have_the_kernels_shares) {
 	setup(&f);
 	double of_size[N] = {0}, of_residue[N] = {0}, n = 0, n_members = 0;
 	for (uint64_t stream = 0; stream < 60; stream++) {
-		qmdi_shap_draw(&f.shap, stream, f.members);
+		qmdi_shap_draw(&f.shap, stream, 0, N_PAIRS, f.members);
 		for (size_t c = 2; c < N_COALITIONS; c += 2, n++) {
 			of_size[count_members(&f, c)]++;
 			for (size_t r = 0; r < N; r++)
@@ -109,6 +116,38 @@ START_TEST(additive_values_are_found_exactly) {
 	qmdt_ok(solve(&f));
 	for (size_t r = 0; r < N; r++)
 		ck_assert_double_eq_tol(f.scores[r], amounts[r], 1e-11);
+	ck_assert_double_eq_tol(f.r2, 1, 1e-12);
+	for (size_t r = 0; r < N; r++)
+		ck_assert_double_eq_tol(f.errors[r], 0, 1e-11);
+	qmdi_shap_release(&f.shap);
+}
+END_TEST
+
+/* Values that are amounts and noise: over many draws, scores scatter as much as their errors say. */
+START_TEST(errors_are_the_scatter_of_scores) {
+	const int n_draws = 400;
+	shap_fixture f;
+	setup(&f);
+	double squares[N] = {0}, variances[N] = {0}, r2 = 0;
+	for (int d = 0; d < n_draws; d++) {
+		qmdi_shap_draw(&f.shap, (uint64_t)d, 0, N_PAIRS, f.members);
+		for (size_t c = 0; c < N_COALITIONS; c++) {
+			f.values[c] = c < 2 ? 0 : (double)qmdi_random_f32(5, (uint64_t)d, c) - 0.5;
+			for (size_t r = 0; r < N; r++)
+				f.values[c] += (r == 0) * 0.25 * qmdi_shap_has(&f.shap, f.members, c, r);
+		}
+		qmdt_ok(solve(&f));
+		for (size_t r = 0; r < N; r++) {
+			const double error = f.scores[r] - (r == 0) * 0.25;
+			squares[r] += error * error / n_draws;
+			variances[r] += f.errors[r] * f.errors[r] / n_draws;
+		}
+		r2 += f.r2 / n_draws;
+	}
+	for (size_t r = 0; r < N; r++)
+		ck_assert_double_eq_tol(squares[r] / variances[r], 1, 0.3); /* 4 standard deviations of a variance of 400 */
+	ck_assert_double_gt(r2, 0.05); /* of the variance, 1 / 64 is the amount's and 1 / 12 the noise's: 0.16 */
+	ck_assert_double_lt(r2, 0.25);
 	qmdi_shap_release(&f.shap);
 }
 END_TEST
@@ -157,6 +196,7 @@ int main(void) {
 	suite_add_tcase(suite, coalitions);
 	TCase *squares = tcase_create("squares");
 	tcase_add_test(squares, additive_values_are_found_exactly);
+	tcase_add_test(squares, errors_are_the_scatter_of_scores);
 	tcase_add_test(squares, scores_are_the_least_squares);
 	tcase_add_test(squares, too_few_coalitions_are_refused);
 	suite_add_tcase(suite, squares);

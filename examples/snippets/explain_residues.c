@@ -8,6 +8,7 @@
  *     ...
  *     frame 0 alone scores residue ... highest, ...
  *     mean margin ..., without the ten best residues ...
+ *     frame ... by Shapley values, from ... samples: R2 ..., residue 1 ... +- ...
  *     in FP32:
  *     ... the margin falls by ... (...) without it
  */
@@ -59,6 +60,23 @@ static void delete_best_first(const qmd_engine *engine, qmd_dataset *dataset, co
 }
 /* [deletion] */
 
+/* [explain by sampling] */
+static void explain_by_sampling(const qmd_engine *engine, qmd_dataset *dataset, uint32_t frame) {
+	qmd_explain_options options;
+	qmd_explain_options_init(&options);
+	options.method = QMD_EXPLAIN_SHAP;
+	options.n_samples = 1000; /* 0: as many as it takes */
+	qmd_explanation *explanation;
+	check(qmd_explain(engine, dataset, &frame, 1, &options, &explanation));
+	qmd_explain_fit fit;
+	fit.struct_size = sizeof fit;
+	check(qmd_explanation_fit(explanation, 0, &fit));
+	printf("frame %u by Shapley values, from %u samples: R2 %.2f, residue 1 %.4f +- %.4f\n", frame, fit.n_samples,
+		   fit.r2, qmd_explanation_frame_scores(explanation)[0], qmd_explanation_frame_errors(explanation)[0]);
+	qmd_explanation_free(explanation);
+}
+/* [explain by sampling] */
+
 /* [explain] */
 static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_split *split) {
 	size_t n;
@@ -73,6 +91,7 @@ static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_sp
 	print_best_of_frame(explanation, frames, 0);
 	delete_best_first(engine, dataset, split, explanation);
 	qmd_explanation_free(explanation);
+	explain_by_sampling(engine, dataset, frames[0]);
 }
 /* [explain] */
 

@@ -36,8 +36,8 @@ typedef struct qmd_explain_options {
 	qmd_progress_fn progress; /**< or NULL */
 	void *user;               /**< handed to progress */
 	int32_t method;           /**< a qmd_explain_method; default QMD_EXPLAIN_LEAVE_ONE_OUT */
-	uint32_t n_samples;       /**< SHAP: images a frame, rounded up to pairs, 4 a residue to 2^24; 0 (default):
-								 2 a residue and 2048 more. SLIC-LIME: 2 to 2^24; 0: 1000 */
+	uint32_t n_samples;       /**< SHAP: images a frame, rounded up to pairs, 4 a residue to 2^24; 0 (default): as many
+								 as settle the frame's top 20 (qmd_explain_fit). SLIC-LIME: 2 to 2^24; 0: 1000 */
 	uint64_t seed;            /**< SHAP, SLIC-LIME: of the samples, which differ from frame to frame; default 1 */
 	int32_t as_published; /**< SLIC-LIME: 1 for three defects of ICNNMD's script too: the network is given pixels from
 							 0 to 255 (it was trained on 0 to 1), which takes qmd_explain_model(); atoms' scores
@@ -54,10 +54,22 @@ typedef struct qmd_residue_score {
 	qmd_atom residue;      /**< its first atom: chain, number, insertion code and name */
 	double score;          /**< mean over frames of what the method says of the margin of the true class; NaN: none
 							  (as_published) */
-	double standard_error; /**< of that mean over frames, the error of sampling within it; 0 for one frame */
+	double standard_error; /**< of that mean over frames, the error of sampling within it; for one frame the error of
+							  sampling, which leave-one-out does not have */
 	uint32_t rank;         /**< 1 is the highest score; ties by order in the molecule; those without a score last */
 	uint32_t n_atoms;      /**< its pixels */
 } qmd_residue_score;
+
+/** How the scores of one frame were sampled. Set struct_size to sizeof(qmd_explain_fit) before the call that fills it.
+ */
+typedef struct qmd_explain_fit {
+	uint32_t struct_size;
+	uint32_t n_samples; /**< images; 0: the method does not sample. Where their number is left to SHAP, they are doubled
+						   until no more than one of the 20 highest residues leaves them, 5 times at most */
+	int32_t is_settled; /**< SHAP: 1, or 0 if the 20 highest were still changing when it stopped */
+	double r2; /**< share of the variance, over the samples, that a sum of scores explains; NaN where it is not fitted
+				  or the samples do not vary */
+} qmd_explain_fit;
 
 /** What an explanation cost. Set struct_size to sizeof(qmd_explain_work) before the call that fills it. */
 typedef struct qmd_explain_work {
@@ -127,6 +139,14 @@ QMD_API size_t qmd_explanation_n_frames(const qmd_explanation *explanation);
 /** What the method says of each single frame, [n_frames][n_residues], frames in the order they were given in; borrowed
  * until the explanation is freed. @since 0.1 */
 QMD_API const double *qmd_explanation_frame_scores(const qmd_explanation *explanation);
+
+/** How the scores of the index-th frame were sampled. QMD_ERROR_RANGE beyond the last. @since 0.1 */
+QMD_API qmd_status qmd_explanation_fit(const qmd_explanation *explanation, size_t index, qmd_explain_fit *fit);
+
+/** What sampling leaves uncertain of the scores of each single frame, [n_frames][n_residues] standard errors; zeros for
+ * a method that has no such error or does not tell it (SLIC-LIME). Borrowed until the explanation is freed. @since 0.1
+ */
+QMD_API const double *qmd_explanation_frame_errors(const qmd_explanation *explanation);
 
 /** What it cost. Leave-one-residue-out of an engine computes again only what a residue's pixels reach. @since 0.1 */
 QMD_API qmd_status qmd_explanation_work(const qmd_explanation *explanation, qmd_explain_work *work);

@@ -16,4 +16,7 @@ size_t qmdi_cholesky_factorize(double *matrix, size_t n, double smallest_pivot);
 /* Solve L L^T x = b; x holds b before and the solution after. */
 void qmdi_cholesky_solve(const double *factor, size_t n, double *x);
 
+/* diagonal[i] = (L L^T)^-1 at [i][i]; work: [n] */
+void qmdi_cholesky_inverse_diagonal(const double *factor, size_t n, double *work, double *diagonal);
+
 #endif

@@ -16,7 +16,7 @@ static void draw(const qmdi_explain_job *job, const qmdi_explain_worker *worker,
 }
 
 static qmd_status score(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, double *scores) {
-	return qmdi_explain_values(job, frame, worker, job->n_scores, draw, qmdi_explain_margin, scores);
+	return qmdi_explain_values(job, frame, worker, 0, job->n_scores, draw, qmdi_explain_margin, scores);
 }
 
 static qmd_status check_order(const qmd_dataset *dataset, const uint32_t *order) {

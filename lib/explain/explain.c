@@ -47,23 +47,23 @@ void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigne
 			memcpy(image + i * CHANNELS, job->background + i * CHANNELS, CHANNELS);
 }
 
-qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker,
-							   size_t n_variants, qmdi_draw_fn draw, qmdi_read_fn read, double *values) {
+qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, size_t first,
+							   size_t end, qmdi_draw_fn draw, qmdi_read_fn read, double *values) {
 	const size_t image_size = job->subject.image_size, n_classes = job->subject.n_classes;
 	const unsigned char *whole = job->images + frame * image_size;
-	for (size_t first = 0; first < n_variants; first += QMDI_RUNNER_BATCH) {
-		const size_t left = n_variants - first, n = left < QMDI_RUNNER_BATCH ? left : QMDI_RUNNER_BATCH;
+	for (size_t done = first; done < end; done += QMDI_RUNNER_BATCH) {
+		const size_t left = end - done, n = left < QMDI_RUNNER_BATCH ? left : QMDI_RUNNER_BATCH;
 		for (size_t i = 0; i < n; i++) {
 			unsigned char *image = worker->images + i * image_size;
 			memcpy(image, whole, image_size);
-			draw(job, worker, first + i, image);
+			draw(job, worker, done + i, image);
 		}
 		QMDI_TRY(qmdi_runner_logits(worker->runner, worker->images, n, worker->logits));
 		for (size_t i = 0; i < n; i++)
-			values[first + i] = read(worker->logits + i * n_classes, n_classes, job->classes[frame]);
+			values[done + i] = read(worker->logits + i * n_classes, n_classes, job->classes[frame]);
 	}
-	worker->work.n_macs += n_variants * job->subject.n_macs;
-	worker->work.n_macs_whole += n_variants * job->subject.n_macs;
+	worker->work.n_macs += (end - first) * job->subject.n_macs;
+	worker->work.n_macs_whole += (end - first) * job->subject.n_macs;
 	return QMD_OK;
 }
 
@@ -202,17 +202,23 @@ static void score_task(void *user, size_t task, size_t worker_index) {
 	qmdi_explain_worker *worker = &job->workers[worker_index];
 	if (worker->status != QMD_OK)
 		return;
+	worker->fit = &job->fits[task];
+	worker->errors = job->errors + task * job->n_scores;
 	worker->status = job->method->score(job, task, worker, job->scores + task * job->n_scores);
 	if (worker->status == QMD_OK)
 		return;
 	strncpy(worker->message, qmd_last_error(), QMDI_EXPLAIN_MESSAGE_SIZE - 1);
 }
 
-static qmd_status score_chunk(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n,
-							  double *scores) {
+/* Frames [first, first + n) of those that are explained. */
+static qmd_status score_chunk(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_t *all_frames, size_t first,
+							  size_t n, qmd_explanation *explanation) {
+	const uint32_t *frames = all_frames + first;
 	QMDI_TRY(qmd_pixels_run_dataset(job->subject.pixels, dataset, frames, n, job->images));
 	job->frames = frames;
-	job->scores = scores;
+	job->scores = explanation->frame_scores + first * job->n_scores;
+	job->errors = explanation->frame_errors + first * job->n_scores;
+	job->fits = explanation->fits + first;
 	for (size_t i = 0; i < n; i++) {
 		qmd_frame_origin origin;
 		QMDI_TRY(qmd_dataset_frame_origin(dataset, frames[i], &origin));
@@ -256,7 +262,7 @@ static qmd_status run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_
 	while (*done < n_frames) {
 		QMDI_TRY(qmdi_progress(options->progress, options->user, "explain", *done, n_frames, NAN, NAN));
 		const size_t n = n_frames - *done < job->chunk_capacity ? n_frames - *done : job->chunk_capacity;
-		QMDI_TRY(score_chunk(job, dataset, frames + *done, n, explanation->frame_scores + *done * job->n_scores));
+		QMDI_TRY(score_chunk(job, dataset, frames, *done, n, explanation));
 		*done += n;
 	}
 	return qmdi_progress(options->progress, options->user, "explain", n_frames, n_frames, NAN, NAN);

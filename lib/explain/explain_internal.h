@@ -23,6 +23,8 @@ typedef struct qmdi_explain_worker {
 	float *logits;         /* [QMDI_RUNNER_BATCH][n_classes] */
 	void *state;           /* of the method */
 	qmd_explain_work work; /* so far */
+	qmd_explain_fit *fit;  /* of the frame that is scored, and the errors of its scores: a method may set them */
+	double *errors;        /* [residue] */
 	qmd_status status;
 	char
 		message[QMDI_EXPLAIN_MESSAGE_SIZE]; /* the last error belongs to the worker's thread: carried to the caller's */
@@ -49,6 +51,8 @@ typedef struct qmdi_explain_job {
 	unsigned char *images;  /* [frame][image_size] */
 	uint32_t *classes;      /* [frame] */
 	double *scores;         /* [frame][n_scores] */
+	double *errors;         /* [frame][n_scores] */
+	qmd_explain_fit *fits;  /* [frame] */
 } qmdi_explain_job;
 
 /* A way to score. create() and create_worker() set `state`, which destroy() and destroy_worker() release even where
@@ -78,9 +82,9 @@ typedef double (*qmdi_read_fn)(const float *logits, size_t n_classes, size_t own
 double qmdi_explain_margin(const float *logits, size_t n_classes, size_t own);
 double qmdi_explain_probability(const float *logits, size_t n_classes, size_t own);
 
-/* values: [n_variants] */
-qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker,
-							   size_t n_variants, qmdi_draw_fn draw, qmdi_read_fn read, double *values);
+/* values[variant] for variants [first, end) */
+qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, size_t first,
+							   size_t end, qmdi_draw_fn draw, qmdi_read_fn read, double *values);
 
 /* Set a residue's pixels to the background. */
 void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigned char *image);
@@ -98,6 +102,8 @@ struct qmd_explanation {
 	qmd_residue_score *residues;
 	size_t n_residues, n_frames;
 	double *frame_scores; /* [n_frames][n_residues] */
+	double *frame_errors;
+	qmd_explain_fit *fits; /* [n_frames] */
 	qmd_explain_work work;
 };
 

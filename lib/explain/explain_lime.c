@@ -106,10 +106,13 @@ static qmd_status fit_frame(const qmdi_explain_job *job, size_t frame, qmdi_expl
 	if (!own->masks)
 		return QMD_ERROR_MEMORY;
 	draw_masks(job, frame, own);
-	QMDI_TRY(qmdi_explain_values(job, frame, worker, settings->n_samples, draw, qmdi_explain_probability,
+	QMDI_TRY(qmdi_explain_values(job, frame, worker, 0, settings->n_samples, draw, qmdi_explain_probability,
 								 own->probabilities));
 	qmdi_lime_fit fit;
-	return qmdi_lime_solve(own->masks, own->probabilities, settings->n_samples, own->n_segments, own->weights, &fit);
+	QMDI_TRY(qmdi_lime_solve(own->masks, own->probabilities, settings->n_samples, own->n_segments, own->weights, &fit));
+	worker->fit->n_samples = (uint32_t)settings->n_samples;
+	worker->fit->r2 = fit.r2;
+	return QMD_OK;
 }
 
 /* Share out the atoms that count. As published, each stands with the atom before it, and so the first of all nowhere;

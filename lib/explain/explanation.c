@@ -13,9 +13,14 @@ qmd_status qmdi_explanation_create(size_t n_residues, size_t n_frames, qmd_expla
 	explanation->n_residues = n_residues;
 	explanation->n_frames = n_frames;
 	explanation->residues = qmdi_zeroed(n_residues, sizeof *explanation->residues);
-	if (n_frames <= SIZE_MAX / n_residues)
+	if (n_frames <= SIZE_MAX / n_residues) {
 		explanation->frame_scores = qmdi_zeroed(n_frames * n_residues, sizeof *explanation->frame_scores);
-	if (!explanation->residues || !explanation->frame_scores) {
+		explanation->frame_errors = qmdi_zeroed(n_frames * n_residues, sizeof *explanation->frame_errors);
+	}
+	explanation->fits = qmdi_array(n_frames, sizeof *explanation->fits);
+	for (size_t f = 0; explanation->fits && f < n_frames; f++)
+		explanation->fits[f] = (qmd_explain_fit){.struct_size = sizeof(qmd_explain_fit), .r2 = NAN};
+	if (!explanation->residues || !explanation->frame_scores || !explanation->frame_errors || !explanation->fits) {
 		qmd_explanation_free(explanation);
 		return QMD_ERROR_MEMORY;
 	}
@@ -28,6 +33,8 @@ void qmd_explanation_free(qmd_explanation *explanation) {
 		return;
 	qmdi_release(explanation->residues);
 	qmdi_release(explanation->frame_scores);
+	qmdi_release(explanation->frame_errors);
+	qmdi_release(explanation->fits);
 	qmdi_release(explanation);
 }
 
@@ -46,7 +53,7 @@ static void average(qmd_explanation *explanation, size_t residue) {
 	qmd_residue_score *out = &explanation->residues[residue];
 	out->struct_size = sizeof *out;
 	out->score = mean;
-	out->standard_error = explanation->n_frames > 1 ? sqrt(squares / (n - 1) / n) : 0.0;
+	out->standard_error = explanation->n_frames > 1 ? sqrt(squares / (n - 1) / n) : explanation->frame_errors[residue];
 }
 
 static int compare_scores(const void *left, const void *right) {
@@ -95,6 +102,19 @@ qmd_status qmd_explanation_residue(const qmd_explanation *explanation, size_t in
 
 const double *qmd_explanation_frame_scores(const qmd_explanation *explanation) {
 	return explanation ? explanation->frame_scores : NULL;
+}
+
+qmd_status qmd_explanation_fit(const qmd_explanation *explanation, size_t index, qmd_explain_fit *fit) {
+	QMDI_REQUIRE(explanation);
+	QMDI_REQUIRE(fit);
+	if (index >= explanation->n_frames)
+		return qmdi_fail(QMD_ERROR_RANGE, "qmd_explanation_fit: index %zu, but there are %zu frames", index,
+						 explanation->n_frames);
+	return qmdi_struct_give(fit, &explanation->fits[index], sizeof *fit, sizeof *fit, "qmd_explain_fit");
+}
+
+const double *qmd_explanation_frame_errors(const qmd_explanation *explanation) {
+	return explanation ? explanation->frame_errors : NULL;
 }
 
 qmd_status qmd_explanation_work(const qmd_explanation *explanation, qmd_explain_work *work) {

@@ -85,7 +85,8 @@ static qmd_status score(const qmdi_explain_job *job, size_t frame, qmdi_explain_
 	if (own->rerun)
 		margins_by_rerun(job, frame, worker);
 	else
-		QMDI_TRY(qmdi_explain_values(job, frame, worker, job->n_residues + 1, draw, qmdi_explain_margin, own->margins));
+		QMDI_TRY(
+			qmdi_explain_values(job, frame, worker, 0, job->n_residues + 1, draw, qmdi_explain_margin, own->margins));
 	for (size_t r = 0; r < job->n_residues; r++)
 		scores[r] = own->margins[0] - own->margins[r + 1];
 	return QMD_OK;

@@ -1,5 +1,6 @@
 #include "explain/shap.h"
 
+#include <math.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -29,8 +30,8 @@ void qmdi_shap_release(qmdi_shap *shap) {
 	*shap = (qmdi_shap){0};
 }
 
-size_t qmdi_shap_n_coalitions(const qmdi_shap *shap) {
-	return 2 + 2 * shap->n_pairs;
+size_t qmdi_shap_n_coalitions(size_t n_pairs) {
+	return 2 + 2 * n_pairs;
 }
 
 /* ---- Coalitions ---- */
@@ -45,10 +46,11 @@ static size_t draw_size(const qmdi_shap *shap, uint32_t random) {
 
 /* Each residue in turn, with the probability that as many as are still wanted are among those still left (Knuth,
  * The Art of Computer Programming 2, algorithm 3.4.2 S). */
-void qmdi_shap_draw(const qmdi_shap *shap, uint64_t stream, uint64_t *members) {
+void qmdi_shap_draw(const qmdi_shap *shap, uint64_t stream, size_t first, size_t end, uint64_t *members) {
 	const size_t n = shap->n_residues;
-	memset(members, 0, n * shap->n_words * sizeof *members);
-	for (size_t p = 0; p < shap->n_pairs; p++) {
+	if (first == 0)
+		memset(members, 0, n * shap->n_words * sizeof *members);
+	for (size_t p = first; p < end; p++) {
 		uint64_t next = (uint64_t)p * (n + 1);
 		size_t wanted = draw_size(shap, qmdi_random_u32(shap->seed, stream, next++));
 		for (size_t r = 0; r < n; r++) {
@@ -80,48 +82,89 @@ static size_t count_pairs(const qmdi_shap *shap, const uint64_t *members, size_t
 }
 
 /* matrix[a][b], b <= a: in how many coalitions are both? It is exact. */
-static void count_coalitions(const qmdi_shap *shap, const uint64_t *members, double *matrix) {
+static void count_coalitions(const qmdi_shap *shap, const uint64_t *members, size_t n_pairs, double *matrix) {
 	const size_t n = shap->n_residues;
 	for (size_t a = 0; a < n; a++) {
 		const size_t n_a = count_pairs(shap, members, a, a);
 		for (size_t b = 0; b <= a; b++) {
 			const size_t n_b = count_pairs(shap, members, b, b), n_both = count_pairs(shap, members, a, b);
-			matrix[a * n + b] = (double)(n_both + (shap->n_pairs + n_both - n_a - n_b));
+			matrix[a * n + b] = (double)(n_both + (n_pairs + n_both - n_a - n_b));
 		}
 	}
 }
 
 /* sums[r]: of values[coalition] - values[1] over the coalitions that have residue r. */
-static void sum_values(const qmdi_shap *shap, const uint64_t *members, const double *values, double *sums) {
+static void sum_values(const qmdi_shap *shap, const uint64_t *members, size_t n_pairs, const double *values,
+					   double *sums) {
 	for (size_t r = 0; r < shap->n_residues; r++) {
 		sums[r] = 0;
-		for (size_t c = 2; c < qmdi_shap_n_coalitions(shap); c++)
+		for (size_t c = 2; c < qmdi_shap_n_coalitions(n_pairs); c++)
 			if (qmdi_shap_has(shap, members, c, r))
 				sums[r] += values[c] - values[1];
 	}
 }
 
-qmd_status qmdi_shap_solve(const qmdi_shap *shap, const uint64_t *members, const double *values, double *matrix,
-						   double *work, double *scores) {
+qmd_status qmdi_shap_solve(const qmdi_shap *shap, const uint64_t *members, size_t n_pairs, const double *values,
+						   qmdi_shap_work *work, double *scores) {
 	const size_t n = shap->n_residues;
-	double *free_scores = work, *ones = work + n, sum = 0, sum_ones = 0;
-	count_coalitions(shap, members, matrix);
-	sum_values(shap, members, values, free_scores);
+	double sum = 0, sum_ones = 0;
+	count_coalitions(shap, members, n_pairs, work->matrix);
+	sum_values(shap, members, n_pairs, values, scores);
 	for (size_t r = 0; r < n; r++)
-		ones[r] = 1;
-	const size_t n_determined = qmdi_cholesky_factorize(matrix, n, SMALLEST_PIVOT);
+		work->ones[r] = 1;
+	const size_t n_determined = qmdi_cholesky_factorize(work->matrix, n, SMALLEST_PIVOT);
 	if (n_determined < n)
 		return qmdi_fail(QMD_ERROR_STATE,
 						 "qmd_explain: the samples do not determine the score of residue %zu: take more", n_determined);
-	qmdi_cholesky_solve(matrix, n, free_scores);
-	qmdi_cholesky_solve(matrix, n, ones);
+	qmdi_cholesky_solve(work->matrix, n, scores);
+	qmdi_cholesky_solve(work->matrix, n, work->ones);
 	for (size_t r = 0; r < n; r++) {
-		sum += free_scores[r];
-		sum_ones += ones[r];
+		sum += scores[r];
+		sum_ones += work->ones[r];
 	}
 	/* A Lagrange multiplier makes them add up. */
 	const double multiplier = (sum - (values[0] - values[1])) / sum_ones;
 	for (size_t r = 0; r < n; r++)
-		scores[r] = free_scores[r] - multiplier * ones[r];
+		scores[r] -= multiplier * work->ones[r];
 	return QMD_OK;
+}
+
+/* ---- How well it fits ---- */
+
+/* What additive scores say of a coalition. */
+static double predict(const qmdi_shap *shap, const uint64_t *members, size_t coalition, const double *values,
+					  const double *scores) {
+	double sum = values[1];
+	for (size_t r = 0; r < shap->n_residues; r++)
+		if (qmdi_shap_has(shap, members, coalition, r))
+			sum += scores[r];
+	return sum;
+}
+
+/*
+ * The two values of a pair and their predictions each add up to numbers that no score changes, so that a pair has one
+ * error, of the difference of its values, and that difference is what scores are fitted to: with a design of 1 and -1,
+ * of whose sum of squares the matrix of coalitions is half, up to what the fixed sum of scores projects out.
+ */
+void qmdi_shap_assess(const qmdi_shap *shap, const uint64_t *members, size_t n_pairs, const double *values,
+					  qmdi_shap_work *work, const double *scores, double *r2, double *errors) {
+	const size_t n = shap->n_residues, n_values = 2 * n_pairs;
+	double mean = 0, total = 0, residual = 0, of_pairs = 0, sum_ones = 0;
+	for (size_t c = 2; c < n_values + 2; c++)
+		mean += values[c] / (double)n_values;
+	for (size_t c = 2; c < n_values + 2; c += 2) {
+		const double first = values[c] - predict(shap, members, c, values, scores);
+		const double second = values[c + 1] - predict(shap, members, c + 1, values, scores);
+		residual += first * first + second * second;
+		of_pairs += (first - second) * (first - second);
+		total += (values[c] - mean) * (values[c] - mean) + (values[c + 1] - mean) * (values[c + 1] - mean);
+	}
+	*r2 = total > 0 ? 1 - residual / total : NAN;
+	const double n_free = (double)n_pairs - (double)(n - 1);
+	const double variance = n_free > 0 ? of_pairs / n_free : INFINITY;
+	qmdi_cholesky_inverse_diagonal(work->matrix, n, work->spare, errors);
+	for (size_t r = 0; r < n; r++)
+		sum_ones += work->ones[r];
+	for (size_t r = 0; r < n; r++)
+		errors[r] = sqrt(0.5 * variance * fmax(errors[r] - work->ones[r] * work->ones[r] / sum_ones, 0));
 }

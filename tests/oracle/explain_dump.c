@@ -5,10 +5,14 @@
  *     explain_dump masks SEED STREAM N_SAMPLES N MASKS    bytes 0 and 1, [N_SAMPLES][N]
  *     explain_dump lime MASKS VALUES N WEIGHTS            those bytes and double [n_samples] to double [N] weights,
  *                                                         then intercept and R2
+ *     explain_dump shap SEED STREAM N N_PAIRS OUT         bytes 0 and 1, [2 + 2 * N_PAIRS][N], of OUT.members, and
+ *                                                         double values of them, scores, errors and R2 of OUT
  */
 #include <stdio.h>
 
+#include "base/random.h"
 #include "explain/lime.h"
+#include "explain/shap.h"
 #include "explain/slic.h"
 #include "support.h"
 
@@ -19,7 +23,7 @@ static size_t number(int word) {
 }
 
 static void *array(size_t n, size_t size) {
-	void *memory = calloc(n, size);
+	void *memory = calloc(n + 1, size);
 	ck_assert_ptr_nonnull(memory);
 	return memory;
 }
@@ -72,11 +76,46 @@ static void dump_lime(void) {
 	free(masks);
 }
 
+static void write_members(const qmdi_shap *shap, const uint64_t *members, size_t n_coalitions) {
+	char path[4096];
+	unsigned char *bytes = array(n_coalitions, shap->n_residues);
+	for (size_t i = 0; i < n_coalitions * shap->n_residues; i++)
+		bytes[i] = (unsigned char)qmdi_shap_has(shap, members, i / shap->n_residues, i % shap->n_residues);
+	snprintf(path, sizeof path, "%s.members", words[6]);
+	qmdt_write_file(path, bytes, n_coalitions * shap->n_residues);
+	free(bytes);
+}
+
+static void dump_shap(void) {
+	const size_t n = number(4), n_pairs = number(5), n_coalitions = qmdi_shap_n_coalitions(n_pairs);
+	qmdi_shap shap;
+	qmdt_ok(qmdi_shap_create(&shap, n, n_pairs, number(2)));
+	uint64_t *members = array(n * shap.n_words, sizeof *members);
+	double *matrix = array(n * n, sizeof *matrix), *room = array(2 * n, sizeof *room);
+	double *out = array(n_coalitions + 2 * n + 1, sizeof *out), *scores = out + n_coalitions, *errors = scores + n;
+	qmdi_shap_draw(&shap, number(3), 0, n_pairs, members);
+	for (size_t c = 0; c < n_coalitions; c++) {
+		out[c] = qmdi_random_f32(number(2), 77, c);
+		for (size_t r = 0; r < n; r++)
+			out[c] += 0.1 * (double)r * qmdi_shap_has(&shap, members, c, r);
+	}
+	qmdi_shap_work work = {matrix, room, room + n};
+	qmdt_ok(qmdi_shap_solve(&shap, members, n_pairs, out, &work, scores));
+	qmdi_shap_assess(&shap, members, n_pairs, out, &work, scores, errors + n, errors);
+	write_members(&shap, members, n_coalitions);
+	qmdt_write_file(words[6], out, (n_coalitions + 2 * n + 1) * sizeof *out);
+	free(members);
+	free(matrix);
+	free(room);
+	free(out);
+	qmdi_shap_release(&shap);
+}
+
 static const struct {
 	const char *name;
 	int n_words;
 	void (*dump)(void);
-} jobs[] = {{"slic", 6, dump_slic}, {"masks", 7, dump_masks}, {"lime", 6, dump_lime}};
+} jobs[] = {{"slic", 6, dump_slic}, {"masks", 7, dump_masks}, {"lime", 6, dump_lime}, {"shap", 7, dump_shap}};
 
 static void (*chosen)(void);
 
@@ -92,7 +131,7 @@ int main(int argc, char **argv) {
 		if (argc == jobs[i].n_words && strcmp(argv[1], jobs[i].name) == 0)
 			chosen = jobs[i].dump;
 	if (!chosen) {
-		fprintf(stderr, "usage: %s slic|masks|lime ...\n", argv[0]);
+		fprintf(stderr, "usage: %s slic|masks|lime|shap ...\n", argv[0]);
 		return 2;
 	}
 	Suite *suite = suite_create("dump");

@@ -162,6 +162,31 @@ def test_masks_are_fair_coins(tmp_path):
         assert abs((drawn[a] == drawn[b]).mean() - 0.5) < 0.01
 
 
+# ---- KernelSHAP ----
+
+
+@pytest.mark.parametrize("n, n_pairs", [(12, 60), (90, 400), (214, 500)])
+def test_shapley_values_are_the_least_squares_of_numpy(n, n_pairs, tmp_path):
+    """The sum of scores is fixed by leaving one out of the unknowns; errors are those of a textbook's regression of the
+    differences in pairs, which is where paired samples say something of the scores."""
+    subprocess.run([DUMP, "shap", "3", "1", str(n), str(n_pairs), tmp_path / "shap"], check=True)
+    members = np.fromfile(tmp_path / "shap.members", np.uint8).reshape(-1, n).astype(float)
+    values, scores, errors, r2 = np.split(np.fromfile(tmp_path / "shap"), np.cumsum([len(members), n, n]))
+    total = values[0] - values[1]
+    x, y = members[2:], values[2:] - values[1]
+    design = x[:, :-1] - x[:, -1:]
+    free = np.linalg.lstsq(design, y - x[:, -1] * total, rcond=None)[0]
+    expected = np.append(free, total - free.sum())
+    np.testing.assert_allclose(scores, expected, rtol=0, atol=1e-10 * np.abs(expected).max())
+    np.testing.assert_allclose(r2, 1 - np.sum((y - x @ expected) ** 2) / np.sum((y - y.mean()) ** 2), rtol=1e-9)
+    signs = x[0::2] - x[1::2]
+    design = signs[:, :-1] - signs[:, -1:]
+    residual = (y[0::2] - y[1::2]) - signs @ expected
+    covariance = np.linalg.inv(design.T @ design) * (residual @ residual) / (n_pairs - (n - 1))
+    last = np.sqrt(covariance.sum())
+    np.testing.assert_allclose(errors, np.append(np.sqrt(np.diag(covariance)), last), rtol=1e-8)
+
+
 # ---- ICNNMD's residues ----
 
 
