@@ -59,7 +59,9 @@ static const option_row option_rows[] = {
 	{OPTION_FRAME, 0, "frame", "N", "only this frame, from 0"},
 	{OPTION_SEED, 0, "seed", "N", "of weights, order of frames, dropout, random splits and samples (default: 1)"},
 	{OPTION_BATCH, 0, "batch", "N", "images at a time (default: 1)"},
+	{OPTION_BATCHES, 0, "batches", "N,N...", "frames at a time, one after the other (default: 1,8,32,128,1024)"},
 	{OPTION_REPEATS, 0, "repeats", "N", "batches that are timed (default: 200)"},
+	{OPTION_DEVICE, 0, "device", "NAME", "cpu, cuda (the first GPU) or cuda:N (default: cpu)"},
 	{OPTION_THREADS, 0, "threads", "N", "threads (default: all that the process may use)"},
 	{OPTION_RESUME, 0, "resume", NULL, "go on with an interrupted study in the same folder"},
 	{OPTION_OUTPUT, 'o', "output", "PATH", "where to write"},
@@ -190,6 +192,20 @@ static int read_positive(const option_row *row, const char *text, double *value)
 	return read_real(row, text, 0, value);
 }
 
+static int read_batches(const option_row *row, const char *text, program_arguments *a) {
+	char *copy = strdup(text), *rest = copy;
+	if (!copy)
+		return fail_memory();
+	int code = PROGRAM_OK;
+	a->n_batches = 0;
+	for (const char *item; code == PROGRAM_OK && (item = strsep(&rest, ",")) != NULL;)
+		code = a->n_batches < ARGUMENTS_MAX_BATCHES
+				   ? read_count32(row, item, 1, ARGUMENTS_MAX_BATCH, &a->batches[a->n_batches++])
+				   : fail_usage("--%s takes at most %d numbers", row->name, ARGUMENTS_MAX_BATCHES);
+	free(copy);
+	return code;
+}
+
 static int read_text(const option_row *row, const char *text, const char **value) {
 	if (!*text)
 		return fail_usage("--%s is empty", row->name);
@@ -306,7 +322,11 @@ static int read_training_option(program_arguments *a, const option_row *row, con
 	case OPTION_SEED:
 		return read_count(row, text, 0, INT64_MAX, &a->seed);
 	case OPTION_BATCH:
-		return read_count32(row, text, 1, 4096, &a->batch);
+		return read_count32(row, text, 1, ARGUMENTS_MAX_BATCH, &a->batch);
+	case OPTION_BATCHES:
+		return read_batches(row, text, a);
+	case OPTION_DEVICE:
+		return read_text(row, text, &a->device);
 	case OPTION_REPEATS:
 		return read_count32(row, text, 1, 100000, &a->repeats);
 	case OPTION_THREADS:
@@ -406,6 +426,9 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 							 .pixels_kind = pixels.kind,
 							 .range = pixels.range,
 							 .split = SPLIT_AUTO,
+							 .batches = {1, 8, 32, 128, 1024},
+							 .n_batches = 5,
+							 .device = "cpu",
 							 .gap = 1,
 							 .epochs = train.epochs,
 							 .patience = train.patience,

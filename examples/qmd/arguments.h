@@ -47,7 +47,9 @@ typedef enum option_code {
 	OPTION_FRAME,
 	OPTION_SEED,
 	OPTION_BATCH,
+	OPTION_BATCHES,
 	OPTION_REPEATS,
+	OPTION_DEVICE,
 	OPTION_THREADS,
 	OPTION_RESUME,
 	OPTION_OUTPUT,
@@ -69,6 +71,9 @@ typedef struct state_argument {
 } state_argument;
 
 struct program_command;
+
+#define ARGUMENTS_MAX_BATCHES 16
+#define ARGUMENTS_MAX_BATCH 4096
 
 typedef struct program_arguments {
 	const struct program_command *command;
@@ -99,6 +104,9 @@ typedef struct program_arguments {
 	size_t frame;     /* 0-based; SIZE_MAX: all */
 	uint64_t seed;
 	uint32_t batch, repeats; /* of timing */
+	uint32_t batches[ARGUMENTS_MAX_BATCHES];
+	size_t n_batches;
+	const char *device; /* of contexts */
 	uint32_t threads;
 	int has_threads; /* --threads was given */
 	control_kind control;

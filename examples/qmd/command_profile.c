@@ -20,12 +20,12 @@ static void put_row(table *t, const char *number, const char *layers, const char
 }
 
 static void put_work(table *t, double seconds, double n_macs, double n_bytes, double peak) {
-	const double rate = n_macs > 0 ? n_macs / seconds : NAN;
+	const double rate = n_macs > 0 && seconds > 0 ? n_macs / seconds : NAN;
 	table_number(t, n_macs * 1e-6, 3);
 	table_number(t, rate * 1e-9, 1);
 	table_number(t, peak > 0 ? 1e2 * rate / peak : NAN, 1);
 	table_number(t, n_bytes * 1e-3, 1);
-	table_number(t, n_bytes / seconds * 1e-9, 1);
+	table_number(t, seconds > 0 ? n_bytes / seconds * 1e-9 : NAN, 1);
 }
 
 static void put_step(table *t, size_t index, const step_profile *step, double total, double peak) {
@@ -76,13 +76,17 @@ static void print_reasons(const engine_profile *profile) {
 static void print_profile(const engine_profile *profile, qmd_peak_kind kind, double peak) {
 	table t;
 	fill_table(profile, peak, &t);
-	printf("%s: %u image%s at a time, %u thread%s\n", profile->path, profile->batch, profile->batch == 1 ? "" : "s",
-		   profile->threads, profile->threads == 1 ? "" : "s");
+	printf("%s: %u image%s at a time, ", profile->path, profile->batch, profile->batch == 1 ? "" : "s");
+	if (profile_is_on_gpu(profile))
+		printf("%s, %s\n", profile->device.device, profile->device.name);
+	else
+		printf("%u thread%s\n", profile->threads, profile->threads == 1 ? "" : "s");
 	if (peak > 0)
 		printf("peak of one core: %.1f GMAC/s, %s\n", peak * 1e-9, qmd_peak_name(kind));
 	printf("\n");
 	table_print(&t, stdout);
-	print_reasons(profile);
+	if (!profile_is_on_gpu(profile))
+		print_reasons(profile);
 }
 
 static int write_page(const engine_profile *profile, qmd_peak_kind kind, double peak, const char *path) {
@@ -120,7 +124,7 @@ static int run(const program_arguments *arguments) {
 	qmd_peak_kind kind = QMD_PEAK_AVX2;
 	progress_catch_interrupt();
 	int code = profile_open(&profile, arguments, arguments->operands[0]);
-	const double peak = code == PROGRAM_OK ? qmd_peak_measure_best(&kind) : 0;
+	const double peak = code == PROGRAM_OK && !profile_is_on_gpu(&profile) ? qmd_peak_measure_best(&kind) : 0;
 	if (code == PROGRAM_OK)
 		code = profile_measure(&profile, 1, arguments->repeats);
 	if (code == PROGRAM_OK && arguments->html_output)
@@ -133,18 +137,19 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_BATCH, OPTION_REPEATS, OPTION_THREADS, OPTION_HTML,
-									  OPTION_JSON,  OPTION_HELP,    OPTION_END};
+static const option_code options[] = {OPTION_BATCH, OPTION_REPEATS, OPTION_DEVICE, OPTION_THREADS,
+									  OPTION_HTML,  OPTION_JSON,    OPTION_HELP,   OPTION_END};
 
 const program_command command_profile = {
 	.name = "profile",
 	.summary = "Time an engine step by step on this machine",
-	.operands = "ENGINE.qme",
+	.operands = "ENGINE.qme [--device cuda]",
 	.details =
 		"\nOf each step the median time, its share, multiplications, bytes of weights, inputs and outputs, and how "
 		"close it comes to\nthe peak: what the best multiply-add instructions of this machine do in registers "
 		"alone. One thread, unless\n--threads says otherwise. Pixels are those of one frame after another, on "
-		"one thread.\n",
+		"one thread. On a GPU the steps are timed by its\nclock, kernel by kernel, without pixels and peak; 'qmd "
+		"bench' times what they cost together.\n",
 	.min_operands = 1,
 	.max_operands = 1,
 	.options = options,

@@ -77,6 +77,7 @@ static int prepare(run_job *job) {
 	qmd_context_options_init(&options);
 	options.n_threads = a->threads;
 	options.max_batch = FRAMES_AT_A_TIME;
+	options.device = a->device;
 	TRY_QMD(qmd_context_create(job->engine, &options, &job->context));
 	job->xyz = calloc(FRAMES_AT_A_TIME * job->n_atoms, 3 * sizeof(float));
 	job->boxes = calloc(FRAMES_AT_A_TIME, sizeof *job->boxes);
@@ -197,12 +198,12 @@ static int run(const program_arguments *arguments) {
 }
 
 static const option_code options[] = {OPTION_TOPOLOGY, OPTION_OUTPUT, OPTION_STRIDE, OPTION_THREADS,
-									  OPTION_JSON,     OPTION_HELP,   OPTION_END};
+									  OPTION_DEVICE,   OPTION_JSON,   OPTION_HELP,   OPTION_END};
 
 const program_command command_run = {
 	.name = "run",
 	.summary = "Run an engine on trajectories: the probability of each state, frame by frame",
-	.operands = "ENGINE.qme TRAJECTORY... [--topology PDB] [-o FILE.csv]",
+	.operands = "ENGINE.qme TRAJECTORY... [--topology PDB] [--device cuda] [-o FILE.csv]",
 	.details =
 		"\nCSV with the columns frame,time_ps,p_<state>..., to stdout without -o. Several trajectories count as one.\n",
 	.min_operands = 2,

@@ -53,7 +53,10 @@ int profile_open(engine_profile *profile, const program_arguments *arguments, co
 	qmd_context_options_init(&options);
 	options.n_threads = profile->threads;
 	options.max_batch = profile->batch;
+	options.device = arguments->device;
 	TRY_QMD(qmd_context_create(profile->engine, &options, &profile->context));
+	profile->device.struct_size = sizeof profile->device;
+	TRY_QMD(qmd_context_device_info(profile->context, &profile->device));
 	TRY(make_images(profile));
 	profile->n_steps = qmd_engine_n_layers(profile->engine);
 	profile->steps = calloc(profile->n_steps, sizeof *profile->steps);
@@ -63,6 +66,7 @@ int profile_open(engine_profile *profile, const program_arguments *arguments, co
 		step_profile *step = &profile->steps[i];
 		step->layer.struct_size = sizeof step->layer;
 		TRY_QMD(qmd_engine_layer_info(profile->engine, i, &step->layer));
+		step->layer.kernel = qmd_context_kernel(profile->context, i);
 		describe_step(step, profile->batch);
 	}
 	return PROGRAM_OK;
@@ -74,6 +78,10 @@ void profile_release(engine_profile *profile) {
 	free(profile->images);
 	free(profile->steps);
 	*profile = (engine_profile){0};
+}
+
+int profile_is_on_gpu(const engine_profile *profile) {
+	return strcmp(profile->device.device, "cpu") != 0;
 }
 
 /* ---- Measuring ---- */
@@ -140,7 +148,8 @@ int profile_measure(engine_profile *profiles, size_t n_profiles, uint32_t repeat
 	const double *own = turns;
 	for (size_t i = 0; code == PROGRAM_OK && i < n_profiles; own += TURNS * profiles[i].n_steps, i++) {
 		summarize(&profiles[i], own);
-		code = time_pixels(&profiles[i], repeats);
+		if (code == PROGRAM_OK && !profile_is_on_gpu(&profiles[i]))
+			code = time_pixels(&profiles[i], repeats);
 	}
 	free(turns);
 	return code;
@@ -165,7 +174,7 @@ static json_t *inputs_json(const qmd_engine_layer *layer) {
 static json_t *step_json(const engine_profile *profile, const step_profile *step, double peak) {
 	const qmd_engine_layer *layer = &step->layer;
 	const double rate = step->n_macs / step->seconds;
-	const int has_macs = step->n_macs > 0;
+	const int has_macs = step->n_macs > 0 && step->seconds > 0;
 	return json_pack("{s:s, s:s, s:s, s:s, s:o, s:[i,i,i], s:[i,i,i], s:o, s:o, s:I, s:I, s:I, s:o, s:o}", "layers",
 					 layer->name, "op", layer->op, "kernel", layer->kernel, "why", layer->why, "inputs",
 					 inputs_json(layer), "input", (int)layer->input.h, (int)layer->input.w, (int)layer->input.c,
@@ -184,7 +193,8 @@ json_t *profile_json(const engine_profile *profile, double peak) {
 			json_decref(steps);
 			return NULL;
 		}
-	return json_pack("{s:s, s:I, s:I, s:o, s:o, s:o}", "file", profile->path, "batch", (json_int_t)profile->batch,
-					 "threads", (json_int_t)profile->threads, "pixels_ms", report_number(1e3 * profile->pixels_seconds),
-					 "network_ms", report_number(1e3 * profile->network_seconds), "steps", steps);
+	return json_pack("{s:s, s:s, s:I, s:I, s:o, s:o, s:o}", "file", profile->path, "device", profile->device.device,
+					 "batch", (json_int_t)profile->batch, "threads", (json_int_t)profile->threads, "pixels_ms",
+					 report_number(1e3 * profile->pixels_seconds), "network_ms",
+					 report_number(1e3 * profile->network_seconds), "steps", steps);
 }

@@ -17,7 +17,8 @@ import pytest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DATA = SOURCE / "examples" / "data"
 PROGRAM = os.environ.get("QMD_PROGRAM", str(SOURCE / "build-release" / "examples" / "qmd"))
-COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain", "export", "import", "profile", "compare"]
+COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain", "export", "import", "profile", "compare",
+            "bench"]
 
 
 def state(name, replicas=(1, 2, 3), folder=DATA):
