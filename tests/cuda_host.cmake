@@ -21,6 +21,12 @@ file(GLOB cuda_backend_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/cuda/
 add_library(qmd_cuda_emulated OBJECT ${cuda_backend_sources})
 target_link_libraries(qmd_cuda_emulated PUBLIC qmd_cuda_host)
 
+# And as a library that takes the place of libqmd.so in a program (LD_PRELOAD).
+add_library(qmd_emulated SHARED $<TARGET_OBJECTS:qmd_objects>)
+target_link_libraries(qmd_emulated PRIVATE qmd_cuda_emulated)
+set_target_properties(qmd_emulated PROPERTIES LINKER_LANGUAGE CXX)
+target_link_options(qmd_emulated PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/lib/libqmd.map)
+
 file(GLOB cuda_host_suites CONFIGURE_DEPENDS test_*.cpp test_cuda_*.c)
 foreach(source ${cuda_host_suites})
   get_filename_component(suite ${source} NAME_WE)
