@@ -81,7 +81,7 @@ QMD_API float qmd_pixels_scale(const qmd_pixels *pixels);
 QMD_API qmd_status qmd_pixels_atom(const qmd_pixels *pixels, size_t index, qmd_atom *atom);
 
 /** The reference that frames are superposed on, n_atoms * 3 floats, in angstrom; the mean of the atoms that are
- * superposed on lies in the origin. @since 0.1 */
+ * superposed on lies in the origin, but for less than 0.00005 angstrom an iteration of the fit. @since 0.1 */
 QMD_API qmd_status qmd_pixels_reference(const qmd_pixels *pixels, float *xyz);
 
 /** The image that says nothing: zeros (displacement) or the mean image of the training frames (icnnmd). side * side * 3

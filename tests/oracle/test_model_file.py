@@ -5,10 +5,10 @@ QMD_LIBRARY names libqmd.so; the package `qmd` is that of examples/python.
 import pathlib
 import struct
 import sys
-import zlib
 
 import numpy as np
 import pytest
+from files_support import read_container, write_container
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 sys.path.insert(0, str(ROOT / "examples" / "python"))
@@ -16,44 +16,6 @@ import qmd  # noqa: E402
 
 CONV2D, DENSE, BATCHNORM = 2, 3, 8
 LAYER = struct.Struct("<i2i I 2I 2I i 4I 3f")  # all but the name
-
-
-def fnv1a(data):
-    value = 0xCBF29CE484222325
-    for byte in data:
-        value = (value ^ byte) * 0x100000001B3 & 0xFFFFFFFFFFFFFFFF
-    return value
-
-
-def read_container(data, magic):
-    assert data[:8] == magic
-    _, _, size, n, crc = struct.unpack_from("<IIQII", data, 8)
-    assert size == len(data)
-    table = data[32:32 + 40 * n]
-    assert zlib.crc32(data[:28] + table) == crc
-    sections, end = {}, 32 + 40 * n
-    for i in range(n):
-        name, offset, length, crc, zero = struct.unpack_from("<16sQQII", table, 40 * i)
-        assert offset == -(-end // 64) * 64 and zero == 0 and not any(data[end:offset])
-        end = offset + length
-        sections[name.rstrip(b"\0").decode()] = data[offset:end]
-        assert zlib.crc32(data[offset:end]) == crc
-    assert end == len(data) - 8
-    assert fnv1a(data[:end]) == struct.unpack_from("<Q", data, end)[0]
-    return sections
-
-
-def write_container(magic, major, minor, sections):
-    end = 32 + 40 * len(sections)
-    table = body = b""
-    for name, content in sections.items():
-        offset = -(-end // 64) * 64
-        table += struct.pack("<16sQQII", name.encode(), offset, len(content), zlib.crc32(content), 0)
-        body += bytes(offset - end) + content
-        end = offset + len(content)
-    head = struct.pack("<8sIIQI", magic, major, minor, end + 8, len(sections))
-    data = head + struct.pack("<I", zlib.crc32(head + table)) + table + body
-    return data + struct.pack("<Q", fnv1a(data))
 
 
 def read_model(data):
