@@ -6,6 +6,7 @@ import re
 import subprocess
 import sys
 
+import printed
 import pytest
 
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
@@ -18,12 +19,11 @@ import add_examples  # noqa: E402
 
 
 def promised(program):
-    """The arguments in the first comment and a pattern of what is printed; `...` is anything, on a line alone any lines."""
+    """The arguments in the first comment, and the pattern of what is printed."""
     comment = (FOLDER / f"{program}.c").read_text().split("*/")[0]
     command, *lines = re.findall(r"^ \*     (.+)$", comment, re.MULTILINE)
     assert command.startswith(f"$ {program} ") and lines
-    pattern = "".join(re.escape(line + "\n").replace(re.escape("..."), ".*") for line in lines)
-    return command.split()[2:], pattern.replace("\n.*\\\n", "\n(?:.*\n)*")
+    return command.split()[2:], printed.pattern(lines)
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -32,7 +32,7 @@ def test_it_prints_what_its_first_comment_says(program, tmp_path):
     arguments, pattern = promised(program)
     result = subprocess.run([BUILD / "examples" / "snippets" / program, *arguments], cwd=tmp_path, capture_output=True, text=True)
     assert (result.returncode, result.stderr) == (0, "")
-    assert re.fullmatch(pattern, result.stdout), result.stdout
+    assert pattern.fullmatch(result.stdout), result.stdout
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
