@@ -5,8 +5,11 @@
  *     states.qme: 214 atoms, the first is CA of MET1; images 15 x 15 x 3 of s8; classes open, closed
  *     the host's atom 1 is the engine's first
  *     probabilities: 0.00... 0.99...
+ *     on ..., which computes the first step by ...
  *     logits: -... ...
  *     the same from an image: yes
+ *     done: 0.00... 0.99...
+ *     a step of the simulation costs ... microseconds at best
  *     conv2d_1+relu_1 on 15 x 15 x 3 by conv_x8s8_..., 73008 multiplications: ... microseconds
  *     dense_1 on 1 x 1 x 2704 by dense_x8s8_..., 5408 multiplications: ... microseconds
  *     softmax_1 on 1 x 1 x 2 by softmax_f32, 0 multiplications: ... microseconds
@@ -96,6 +99,46 @@ static void run_image(const qmd_engine *engine, qmd_context *context, const qmd_
 }
 /* [images] */
 
+/* [device] */
+static qmd_context *make_context(const qmd_engine *engine) {
+	qmd_context_options options;
+	qmd_context_options_init(&options);
+	qmd_context *context;
+	options.device = "cuda"; /* the best there is, else the CPU: the numbers are the same */
+	qmd_status status = qmd_context_create(engine, &options, &context);
+	if (status == QMD_ERROR_UNSUPPORTED) {
+		options.device = "cpu";
+		status = qmd_context_create(engine, &options, &context);
+	}
+	check(status);
+
+	qmd_context_device device = {.struct_size = sizeof device};
+	check(qmd_context_device_info(context, &device));
+	printf("on %s, which computes the first step by %s\n", device.device, qmd_context_kernel(context, 0));
+	return context;
+}
+/* [device] */
+
+/* [time] */
+static void time_runs(qmd_context *context, const qmd_frame *frame) {
+	qmd_run_time times[100];
+	double best = 1;
+	check(qmd_context_time(context, frame, 1, 100, times));
+	for (size_t i = 0; i < 100; i++)
+		best = times[i].total < best ? times[i].total : best;
+	printf("a step of the simulation costs %.1f microseconds at best\n", 1e6 * best);
+}
+/* [time] */
+
+/* [wait] */
+static void run_and_wait(qmd_context *context, const qmd_frame *frame, float probabilities[2]) {
+	check(qmd_context_run(context, frame, 1, probabilities));
+	/* The host's own work goes here. With output in device memory the run has only been given to the device: */
+	check(qmd_context_wait(context)); /* what went wrong on the way is known now */
+	printf("done: %.3f %.3f\n", (double)probabilities[0], (double)probabilities[1]);
+}
+/* [wait] */
+
 /* [plan] */
 static void print_plan(const qmd_engine *engine, qmd_context *context) {
 	const size_t n = qmd_engine_n_layers(engine);
@@ -148,16 +191,17 @@ int main(int argc, char **argv) {
 	qmd_engine *engine = load("states.qme");
 	uint32_t *indices = find_atoms(engine, host);
 	run(engine, nm, n_atoms, indices);
-	qmd_context *context;
-	check(qmd_context_create(engine, NULL, &context));
+	qmd_context *context = make_context(engine);
 	qmd_frame frame;
 	qmd_frame_init(&frame);
 	frame.xyz = angstrom;
 	frame.n_atoms = n_atoms;
 	frame.indices = indices;
-	float logits[2];
+	float logits[2], probabilities[2];
 	run_outputs(context, &frame, logits);
 	run_image(engine, context, &frame, logits);
+	run_and_wait(context, &frame, probabilities);
+	time_runs(context, &frame);
 	print_plan(engine, context);
 
 	qmd_context_free(context);

@@ -8,6 +8,7 @@
  *     ...
  *     frame 0 alone scores residue ... highest, ...
  *     mean margin ..., without the ten best residues ...
+ *     ... % of the multiplications were saved
  *     frame ... by Shapley values, from ... samples: R2 ..., residue 1 ... +- ...
  *     in FP32:
  *     ... the margin falls by ... (...) without it
@@ -90,6 +91,10 @@ static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_sp
 	print_best(explanation, 3);
 	print_best_of_frame(explanation, frames, 0);
 	delete_best_first(engine, dataset, split, explanation);
+
+	qmd_explain_work work = {.struct_size = sizeof work};
+	check(qmd_explanation_work(explanation, &work));
+	printf("%.0f %% of the multiplications were saved\n", 100 - 100 * (double)work.n_macs / (double)work.n_macs_whole);
 	qmd_explanation_free(explanation);
 	explain_by_sampling(engine, dataset, frames[0]);
 }
