@@ -5,8 +5,6 @@
 
 #include "support.h"
 
-#define WEIGHT_STEP 0x1p-10 /* weights are whole multiples of it, up to 127: quantizing them loses nothing */
-
 const char *const qmdt_linear_names[LINEAR_N_CLASSES] = {"apo", "agonist", "antagonist"};
 
 static unsigned next_random(unsigned *state) {
@@ -71,7 +69,7 @@ static qmd_model *make_model(qmdt_linear *fixture) {
 	for (int c = 0; c < LINEAR_N_CLASSES; c++)
 		for (int p = 0; p < LINEAR_N_PIXELS; p++) {
 			fixture->weights[c][p] = p == 0 ? 127 : (int)(next_random(&random) % 255) - 127;
-			values[c * LINEAR_N_PIXELS + p] = (float)(fixture->weights[c][p] * WEIGHT_STEP);
+			values[c * LINEAR_N_PIXELS + p] = (float)(fixture->weights[c][p] * LINEAR_WEIGHT_STEP);
 		}
 	const float biases[LINEAR_N_CLASSES] = {0};
 	qmdt_ok(qmd_model_set_parameters(model, "dense", "weight", LINEAR_N_CLASSES * LINEAR_N_PIXELS, values));
@@ -125,7 +123,7 @@ double qmdt_linear_margin(const qmdt_linear *fixture, const int *image, double p
 		double sum = 0;
 		for (int p = 0; p < LINEAR_N_PIXELS; p++)
 			sum += (double)fixture->weights[c][p] * image[p];
-		logits[c] = sum * pixel_scale * WEIGHT_STEP;
+		logits[c] = sum * pixel_scale * LINEAR_WEIGHT_STEP;
 		if (c != own && logits[c] > other)
 			other = logits[c];
 	}

@@ -12,6 +12,7 @@
 #define LINEAR_N_CLASSES 3
 #define LINEAR_FRAMES_A_STATE 7
 #define LINEAR_N_FRAMES (LINEAR_N_CLASSES * LINEAR_FRAMES_A_STATE)
+#define LINEAR_WEIGHT_STEP 0x1p-10 /* weights are whole multiples of it, up to 127: quantizing them loses nothing */
 
 extern const char *const qmdt_linear_names[LINEAR_N_CLASSES];
 

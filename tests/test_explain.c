@@ -379,9 +379,9 @@ START_TEST(wrong_arguments_are_refused) {
 	ck_assert_int_eq(qmd_explain(fixture.engine, fixture.dataset, &beyond, 1, NULL, &explanation), QMD_ERROR_RANGE);
 	qmd_explain_options options;
 	qmd_explain_options_init(&options);
-	options.method = 3;
+	options.method = 99;
 	qmdt_fails(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, &options, &explanation),
-			   QMD_ERROR_ARGUMENT, "method is 3");
+			   QMD_ERROR_ARGUMENT, "method is 99");
 	options.method = QMD_EXPLAIN_SHAP;
 	options.n_samples = 4 * LINEAR_N_RESIDUES - 1;
 	qmdt_fails(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, &options, &explanation),

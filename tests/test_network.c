@@ -444,6 +444,31 @@ START_TEST(backward_demands_a_training_pass_and_labels) {
 }
 END_TEST
 
+START_TEST(gradients_of_images_demand_inference) {
+	qmd_model *model = qmdt_residual_net(1);
+	const float weights[2 * 3] = {1, -1};
+	const uint32_t label = 0;
+	const float *gradient;
+	double loss;
+	size_t n_right;
+	qmdi_network *network = create(model, 2, 1);
+	qmdt_ok(qmdi_network_forward(network, QMDI_INFERENCE, 0, 0));
+	qmdt_fails(qmdi_network_backward_input(network, weights, &gradient), QMD_ERROR_STATE, "not made for gradients");
+	qmdi_network_free(network);
+
+	qmdt_ok(qmdi_network_create(model, 2, 1, QMDI_BACKWARD_INPUT, &network));
+	qmdt_fails(qmdi_network_backward_input(network, weights, &gradient), QMD_ERROR_STATE, "none of inference");
+	qmdt_ok(qmdi_network_forward(network, QMDI_TRAINING, 0, 0));
+	qmdt_fails(qmdi_network_backward_input(network, weights, &gradient), QMD_ERROR_STATE, "none of inference");
+	qmdt_fails(qmdi_network_backward(network, &label, 1, &loss, &n_right), QMD_ERROR_STATE, "made without");
+	ck_assert_ptr_null(qmdi_network_gradient(network, 1, QMDI_WEIGHT));
+	qmdt_ok(qmdi_network_forward(network, QMDI_INFERENCE, 0, 0));
+	qmdt_ok(qmdi_network_backward_input(network, weights, &gradient));
+	qmdi_network_free(network);
+	qmd_model_free(model);
+}
+END_TEST
+
 START_TEST(what_is_not_there_is_null) {
 	qmd_model *model = qmdt_residual_net(0);
 	qmdi_network *network = create(model, 1, 1);
@@ -511,6 +536,7 @@ int main(void) {
 	TCase *errors = add_case(suite, "errors");
 	tcase_add_test(errors, wrong_sizes_are_refused);
 	tcase_add_test(errors, backward_demands_a_training_pass_and_labels);
+	tcase_add_test(errors, gradients_of_images_demand_inference);
 	tcase_add_test(errors, what_is_not_there_is_null);
 	tcase_add_test(errors, lack_of_memory_is_an_error);
 	return qmdt_run(suite);

@@ -226,12 +226,12 @@ static float kink_margin(const gradient_case *which, const qmd_model *model, qmd
 }
 
 /* Parameters and images by the first seed that keeps away from kinks. */
-static void draw(const gradient_case *which, qmd_model *model, qmdi_network *network) {
+static void draw(const gradient_case *which, qmd_model *model, qmdi_network *network, qmdi_pass pass) {
 	const size_t n = (size_t)BATCH * which->input.h * which->input.w * which->input.c;
 	for (uint64_t seed = 1; seed < 20000; seed++) {
 		qmdt_draw_parameters(model, seed);
 		qmdt_draw_images(seed, qmdi_network_input(network), n);
-		qmdt_ok(qmdi_network_forward(network, QMDI_TRAINING, 5, 7));
+		qmdt_ok(qmdi_network_forward(network, pass, 5, 7));
 		if (kink_margin(which, model, network) > KINK_MARGIN)
 			return;
 	}
@@ -263,7 +263,7 @@ START_TEST(gradients_are_those_of_finite_differences) {
 	qmd_model *model = build(which);
 	qmdi_network *network;
 	qmdt_ok(qmdi_network_create(model, BATCH, 1, 1, &network));
-	draw(which, model, network);
+	draw(which, model, network, QMDI_TRAINING);
 	double loss;
 	size_t n_right;
 	qmdt_ok(qmdi_network_backward(network, labels, N_REAL, &loss, &n_right));
@@ -278,11 +278,62 @@ START_TEST(gradients_are_those_of_finite_differences) {
 }
 END_TEST
 
+/* ---- Of the images ---- */
+
+static const float logit_weights[BATCH * 3] = {1, -1, 0, 0.5f, 0.25f, -1, 0, 2, 0};
+
+static double weighted_logits(qmdi_network *network) {
+	qmdt_ok(qmdi_network_forward(network, QMDI_INFERENCE, 0, 0));
+	const float *logits = qmdi_network_logits(network);
+	double sum = 0.0;
+	for (size_t i = 0; i < BATCH * 3; i++)
+		sum += (double)logit_weights[i] * (double)logits[i];
+	return sum;
+}
+
+/* An image in inference goes through what is linear between kinks, so two points are enough. */
+static double image_difference_quotient(qmdi_network *network, float *value) {
+	const float kept = *value;
+	*value = kept + 2 * STEP;
+	const double above = weighted_logits(network);
+	*value = kept - 2 * STEP;
+	const double below = weighted_logits(network);
+	*value = kept;
+	return (above - below) / (4.0 * (double)STEP);
+}
+
+START_TEST(image_gradients_are_those_of_finite_differences) {
+	const gradient_case *which = &gradient_cases[_i];
+	const size_t n = (size_t)BATCH * which->input.h * which->input.w * which->input.c;
+	qmd_model *model = build(which);
+	qmdi_network *network;
+	qmdt_ok(qmdi_network_create(model, BATCH, 1, QMDI_BACKWARD_INPUT, &network));
+	draw(which, model, network, QMDI_INFERENCE);
+	const float *borrowed;
+	qmdt_ok(qmdi_network_backward_input(network, logit_weights, &borrowed));
+	float gradient[1024];
+	ck_assert_uint_le(n, sizeof gradient / sizeof gradient[0]);
+	memcpy(gradient, borrowed, n * sizeof *gradient);
+	double largest = 0.0;
+	for (size_t i = 0; i < n; i++) {
+		const double expected = image_difference_quotient(network, qmdi_network_input(network) + i);
+		ck_assert_msg(fabs((double)gradient[i] - expected) < TOLERANCE, "%s: pixel %zu: %g, not %g", which->name, i,
+					  (double)gradient[i], expected);
+		largest = fmax(largest, fabs(expected));
+	}
+	ck_assert_double_gt(largest, 100 * TOLERANCE);
+	qmdi_network_free(network);
+	qmd_model_free(model);
+}
+END_TEST
+
 int main(void) {
 	Suite *suite = suite_create("network_gradients");
 	TCase *gradients = tcase_create("finite differences");
 	tcase_set_timeout(gradients, 120);
 	tcase_add_loop_test(gradients, gradients_are_those_of_finite_differences, 0,
+						(int)(sizeof gradient_cases / sizeof *gradient_cases));
+	tcase_add_loop_test(gradients, image_gradients_are_those_of_finite_differences, 0,
 						(int)(sizeof gradient_cases / sizeof *gradient_cases));
 	suite_add_tcase(suite, gradients);
 	return qmdt_run(suite);

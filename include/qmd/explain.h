@@ -22,6 +22,9 @@ typedef enum qmd_explain_method {
 	/** KernelSHAP (Lundberg and Lee 2017) with paired samples: the residue's Shapley value, its share of
 	 * margin(whole) - margin(background); the shares of all residues add up to it. Signed and sampled. */
 	QMD_EXPLAIN_SHAP = 2,
+	/** Integrated gradients (Sundararajan, Taly and Yan 2017) from the background to the image, of a model in FP32: the
+	 * sum over the residue's pixels. The scores of all residues add up to margin(whole) - margin(background). */
+	QMD_EXPLAIN_INTEGRATED_GRADIENTS = 3,
 	/** What ICNNMD does, for comparison: LIME (Ribeiro et al. 2016) over about 100 superpixels of the image (SLIC,
 	 * Achanta et al. 2012), on the probability of the true class. A superpixel mixes several residues, since the image
 	 * has atoms in file order. The score is the share of the residue's atoms in superpixels of positive weight, from 0
@@ -37,7 +40,10 @@ typedef struct qmd_explain_options {
 	void *user;               /**< handed to progress */
 	int32_t method;           /**< a qmd_explain_method; default QMD_EXPLAIN_LEAVE_ONE_OUT */
 	uint32_t n_samples;       /**< SHAP: images a frame, rounded up to pairs, 4 a residue to 2^24; 0 (default): as many
-								 as settle the frame's top 20 (qmd_explain_fit). SLIC-LIME: 2 to 2^24; 0: 1000 */
+								 as settle the frame's top 20 (qmd_explain_fit). Integrated gradients: steps along the
+								 way, up to 2^24; 0: 32, then three times as many until the scores add up to within 1 %,
+								 or where they cancel each other, to within 0.1 % of the sum of their magnitudes.
+								 SLIC-LIME: 2 to 2^24; 0: 1000 */
 	uint64_t seed;            /**< SHAP, SLIC-LIME: of the samples, which differ from frame to frame; default 1 */
 	int32_t as_published; /**< SLIC-LIME: 1 for three defects of ICNNMD's script too: the network is given pixels from
 							 0 to 255 (it was trained on 0 to 1), which takes qmd_explain_model(); atoms' scores
@@ -89,7 +95,8 @@ typedef struct qmd_explain_work {
  * @param[out] explanation  free with qmd_explanation_free(); NULL after an error, but after QMD_ERROR_CANCELLED it
  *                          holds the frames that were scored by then, if there are any (qmd_explanation_n_frames())
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_MATCH if the data set's atoms are not the engine's; QMD_ERROR_STATE for
- * SHAP of one residue, or if its samples do not determine the scores; QMD_ERROR_CANCELLED
+ * SHAP of one residue, or if its samples do not determine the scores; QMD_ERROR_ARGUMENT for integrated gradients,
+ * which an engine does not have; QMD_ERROR_CANCELLED
  *
  * Deterministic: the same for any number of threads, and a frame's part of the mean does not depend on the other
  * frames.
@@ -102,7 +109,8 @@ QMD_API qmd_status qmd_explain(const qmd_engine *engine, qmd_dataset *dataset, c
  * Score residues by a model in FP32, or, of a quantized model, by what its integers stand for; as qmd_explain().
  *
  * @param model  tied to pixels and to the names of its classes, as qmd_train() or qmd_model_bind() leaves it; else
- *               QMD_ERROR_STATE
+ *               QMD_ERROR_STATE, as for integrated gradients of a quantized model
+ * @return as qmd_explain(), and QMD_ERROR_RANGE if 2592 steps of integrated gradients do not add up
  * @since 0.1
  */
 QMD_API qmd_status qmd_explain_model(const qmd_model *model, qmd_dataset *dataset, const uint32_t *frames,

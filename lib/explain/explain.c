@@ -15,7 +15,7 @@
 
 /* Ends in NULL. */
 static const qmdi_explain_method *const methods[] = {&qmdi_explain_leave_one_out, &qmdi_explain_shap,
-													 &qmdi_explain_lime, NULL};
+													 &qmdi_explain_integrated_gradients, &qmdi_explain_lime, NULL};
 
 void qmd_explain_options_init_sized(qmd_explain_options *options, size_t size) {
 	const qmd_explain_options defaults = {

@@ -69,6 +69,7 @@ struct qmdi_explain_method {
 
 extern const qmdi_explain_method qmdi_explain_leave_one_out;
 extern const qmdi_explain_method qmdi_explain_shap;
+extern const qmdi_explain_method qmdi_explain_integrated_gradients;
 extern const qmdi_explain_method qmdi_explain_lime;
 
 /* Make a copy of a frame's image a variant of it: the variant-th of a method. */

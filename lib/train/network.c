@@ -112,12 +112,12 @@ static qmd_status define_node(qmdi_network *network, size_t index) {
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "layer '%s': kind %d cannot be computed", node->layer->name,
 						 node->layer->definition.kind);
 	node->owns_scale = qmdi_node_owns_scale(network->model, index);
-	node->wants_gradient = is_trained(node->layer, 0);
+	node->wants_gradient = network->backward == QMDI_BACKWARD_INPUT || is_trained(node->layer, 0);
 	for (int i = 0; index > 0 && i < 2 && node->layer->definition.inputs[i] >= 0; i++) {
 		node->inputs[node->n_inputs] = &network->nodes[node->layer->definition.inputs[i]];
 		node->wants_gradient |= node->inputs[node->n_inputs++]->wants_gradient;
 	}
-	node->wants_gradient &= network->has_backward;
+	node->wants_gradient &= network->backward != QMDI_NO_BACKWARD;
 	const qmd_shape shape = node->layer->output;
 	node->image_size = (size_t)shape.h * shape.w * shape.c; /* a model's limits keep this below 2^31 */
 	if (node->image_size > QMDI_MAX_ELEMENTS / network->batch_size)
@@ -131,10 +131,10 @@ static qmd_status allocate_node(qmdi_network *network, qmdi_node *node) {
 	if (!node->kind->has_no_buffer && !(node->buffer = qmdi_network_floats(node->n)))
 		return QMD_ERROR_MEMORY;
 	node->output = node->buffer;
-	if (!network->has_backward)
-		return QMD_OK;
 	if (node->wants_gradient && !(node->gradient = qmdi_network_floats(node->n)))
 		return QMD_ERROR_MEMORY;
+	if (network->backward != QMDI_BACKWARD_PARAMETERS)
+		return QMD_OK;
 	for (size_t i = 0; i < QMDI_MAX_PARAMETERS; i++)
 		if (is_trained(node->layer, i) &&
 			!(node->parameter_gradients[i] = qmdi_network_floats(node->layer->n_parameters[i])))
@@ -198,7 +198,7 @@ qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_thr
 	created->n_nodes = model->n_layers;
 	created->batch_size = batch_size;
 	created->n_threads = n_threads;
-	created->has_backward = backward;
+	created->backward = (qmdi_backward)backward;
 	created->nodes = qmdi_zeroed(model->n_layers, sizeof *created->nodes);
 	const qmd_status status = created->nodes ? create_within(created) : QMD_ERROR_MEMORY;
 	if (status != QMD_OK) {
@@ -255,11 +255,11 @@ qmd_status qmdi_network_forward(qmdi_network *network, qmdi_pass pass, uint64_t 
 	network->pass = pass;
 	network->seed = seed;
 	network->step = step;
-	network->was_training = 0;
+	network->has_run = 0;
 	QMDI_TRY(enter(network));
 	const qmd_status status = forward_nodes(network);
 	leave(network);
-	network->was_training = status == QMD_OK && pass == QMDI_TRAINING;
+	network->has_run = status == QMD_OK;
 	return status;
 }
 
@@ -288,8 +288,8 @@ static size_t largest_of(const float *logits, size_t n_classes) {
 	return largest;
 }
 
-/* The loss and the gradient of the logits: the way back begins here. */
-static void begin_backward(qmdi_network *network, const uint32_t *labels, size_t n, double *loss, size_t *n_right) {
+/* The loss and the gradient of the logits. */
+static void start_from_loss(qmdi_network *network, const uint32_t *labels, size_t n, double *loss, size_t *n_right) {
 	qmdi_node *node = network->logits;
 	const size_t n_classes = network->n_classes;
 	double sum = 0.0;
@@ -300,9 +300,6 @@ static void begin_backward(qmdi_network *network, const uint32_t *labels, size_t
 		sum += cross_entropy(logits, n_classes, labels[i], 1.0 / (double)n, node->gradient + i * n_classes);
 		right += largest_of(logits, n_classes) == labels[i];
 	}
-	for (size_t i = 0; i < network->n_nodes; i++)
-		network->nodes[i].is_reached = 0;
-	node->is_reached = 1;
 	*loss = sum / (double)n;
 	*n_right = right;
 }
@@ -324,13 +321,17 @@ static qmd_status backward_input(qmdi_network *network, qmdi_node *node, qmdi_no
 	return QMD_OK;
 }
 
+/* The way back begins at the logits, whose gradient is there. */
 static qmd_status backward_nodes(qmdi_network *network) {
+	for (size_t i = 0; i < network->n_nodes; i++)
+		network->nodes[i].is_reached = 0;
+	network->logits->is_reached = 1;
 	for (size_t i = network->logits->index; i > 0; i--) {
 		qmdi_node *node = &network->nodes[i];
 		if (!node->is_reached)
 			continue;
 		qmdi_node_unquantize_gradient(network, node);
-		if (node->kind->backward_parameters)
+		if (network->backward == QMDI_BACKWARD_PARAMETERS && node->kind->backward_parameters)
 			QMDI_TRY(node->kind->backward_parameters(network, node));
 		for (size_t j = 0; j < node->n_inputs; j++)
 			if (node->inputs[j]->wants_gradient)
@@ -340,9 +341,9 @@ static qmd_status backward_nodes(qmdi_network *network) {
 }
 
 static qmd_status check_backward(const qmdi_network *network, const uint32_t *labels, size_t n) {
-	if (!network->has_backward || !network->logits->wants_gradient)
+	if (network->backward != QMDI_BACKWARD_PARAMETERS || !network->logits->wants_gradient)
 		return qmdi_fail(QMD_ERROR_STATE, "backward pass: the network was made without, or has nothing to train");
-	if (!network->was_training)
+	if (!network->has_run || network->pass != QMDI_TRAINING)
 		return qmdi_fail(QMD_ERROR_STATE, "backward pass: the last forward pass was none of training");
 	if (n < 1 || n > network->batch_size)
 		return qmdi_fail(QMD_ERROR_RANGE, "backward pass: %zu images, expected 1 to %zu", n, network->batch_size);
@@ -357,9 +358,22 @@ qmd_status qmdi_network_backward(qmdi_network *network, const uint32_t *labels, 
 								 size_t *n_right) {
 	QMDI_TRY(check_backward(network, labels, n));
 	QMDI_TRY(enter(network));
-	begin_backward(network, labels, n, loss, n_right);
+	start_from_loss(network, labels, n, loss, n_right);
 	const qmd_status status = backward_nodes(network);
 	leave(network);
+	return status;
+}
+
+qmd_status qmdi_network_backward_input(qmdi_network *network, const float *weights, const float **gradient) {
+	if (network->backward != QMDI_BACKWARD_INPUT)
+		return qmdi_fail(QMD_ERROR_STATE, "backward pass: the network was not made for gradients of its input");
+	if (!network->has_run || network->pass != QMDI_INFERENCE)
+		return qmdi_fail(QMD_ERROR_STATE, "backward pass: the last forward pass was none of inference");
+	QMDI_TRY(enter(network));
+	memcpy(network->logits->gradient, weights, network->logits->n * sizeof *weights);
+	const qmd_status status = backward_nodes(network);
+	leave(network);
+	*gradient = network->nodes[0].gradient;
 	return status;
 }
 

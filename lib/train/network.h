@@ -22,8 +22,15 @@ typedef enum qmdi_pass {
 	QMDI_TRAINING = 1   /* dropout drops, batchnorm uses and updates statistics of the batch, filling images included */
 } qmdi_pass;
 
-/* `backward`: 1 also makes what qmdi_network_backward() needs. The model must outlive the network, and its graph must
- * stay as it is; its parameters, scales and bits may change between passes. */
+/* Which gradients a network is made for. */
+typedef enum qmdi_backward {
+	QMDI_NO_BACKWARD = 0,
+	QMDI_BACKWARD_PARAMETERS = 1, /* qmdi_network_backward() */
+	QMDI_BACKWARD_INPUT = 2       /* qmdi_network_backward_input() */
+} qmdi_backward;
+
+/* `backward`: a qmdi_backward. The model must outlive the network, and its graph must stay as it is; its parameters,
+ * scales and bits may change between passes. */
 qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_threads, int backward,
 							   qmdi_network **network);
 void qmdi_network_free(qmdi_network *network);
@@ -48,6 +55,12 @@ const float *qmdi_network_logits(qmdi_network *network);
  */
 qmd_status qmdi_network_backward(qmdi_network *network, const uint32_t *labels, size_t n, double *loss,
 								 size_t *n_right);
+
+/*
+ * The gradient, by the images, of the sum of weights * logits of the last forward pass, which must have been
+ * QMDI_INFERENCE: [batch][h][w][c], borrowed until the next pass. `weights`: [batch][n_classes].
+ */
+qmd_status qmdi_network_backward_input(qmdi_network *network, const float *weights, const float **gradient);
 
 /* Gradient of a layer's parameter in the model's own order and number; NULL for one that is not trained. */
 const float *qmdi_network_gradient(const qmdi_network *network, size_t layer, size_t parameter);

@@ -139,8 +139,21 @@ static qmd_status backward_parameters(qmdi_network *network, qmdi_node *node) {
 	return QMD_OK;
 }
 
+/* Running statistics do not depend on x: d_x = gamma / deviation * d. */
+static void backward_through_running(const qmdi_network *network, const qmdi_node *node, float *d_input) {
+	const batchnorm *b = node->state;
+	const float *gamma = node->layer->parameters[QMDI_GAMMA];
+	const size_t n_pixels = network->batch_size * b->n_pixels;
+#pragma omp parallel for schedule(static)
+	for (size_t pixel = 0; pixel < n_pixels; pixel++)
+		for (size_t c = 0; c < b->n_channels; c++) {
+			const size_t i = pixel * b->n_channels + c;
+			d_input[i] = gamma[c] * b->inverse_deviation[c] * node->gradient[i];
+		}
+}
+
 /* d_x = gamma / deviation * (d - (d_beta + normalized x * d_gamma) / m). */
-static qmd_status backward_input(qmdi_network *network, qmdi_node *node, float *d_input) {
+static void backward_through_batch(const qmdi_network *network, const qmdi_node *node, float *d_input) {
 	const batchnorm *b = node->state;
 	const float *gamma = node->layer->parameters[QMDI_GAMMA];
 	const float *d_gamma = node->parameter_gradients[QMDI_GAMMA], *d_beta = node->parameter_gradients[QMDI_BETA];
@@ -156,6 +169,13 @@ static qmd_status backward_input(qmdi_network *network, qmdi_node *node, float *
 				gamma[c] * b->inverse_deviation[c] * (d[c] - (d_beta[c] + normalized * d_gamma[c]) / m);
 		}
 	}
+}
+
+static qmd_status backward_input(qmdi_network *network, qmdi_node *node, float *d_input) {
+	if (network->pass == QMDI_TRAINING)
+		backward_through_batch(network, node, d_input);
+	else
+		backward_through_running(network, node, d_input);
 	return QMD_OK;
 }
 

@@ -6,6 +6,13 @@
 #include "base/random.h"
 #include "base/softmax.h"
 
+/* The gradient of what passes values on as they are. */
+static qmd_status pass_on_backward(qmdi_network *network, qmdi_node *node, float *d_input) {
+	(void)network;
+	memcpy(d_input, node->gradient, node->n * sizeof *d_input);
+	return QMD_OK;
+}
+
 /* ---- relu ---- */
 
 /* NaN passes, so that a training that diverges shows in the loss. */
@@ -86,7 +93,8 @@ static qmd_status dropout_forward(qmdi_network *network, qmdi_node *node) {
 }
 
 static qmd_status dropout_backward(qmdi_network *network, qmdi_node *node, float *d_input) {
-	(void)network;
+	if (network->pass != QMDI_TRAINING)
+		return pass_on_backward(network, node, d_input);
 	apply_mask(node, node->gradient, d_input);
 	return QMD_OK;
 }
@@ -108,13 +116,6 @@ static qmd_status add_forward(qmdi_network *network, qmdi_node *node) {
 	for (size_t i = 0; i < node->n; i++)
 		out[i] = a[i] + b[i];
 	node->output = out;
-	return QMD_OK;
-}
-
-/* The gradient of what passes values on as they are. */
-static qmd_status pass_on_backward(qmdi_network *network, qmdi_node *node, float *d_input) {
-	(void)network;
-	memcpy(d_input, node->gradient, node->n * sizeof *d_input);
 	return QMD_OK;
 }
 

@@ -22,7 +22,7 @@ typedef struct qmdi_node_kind {
 	void (*destroy)(qmdi_node *node);
 	/* Sets node->output. */
 	qmd_status (*forward)(qmdi_network *network, qmdi_node *node);
-	/* From node->gradient: the gradients of the parameters, then that of an input. */
+	/* From node->gradient: the gradients of the parameters, if they are wanted, then that of an input. */
 	qmd_status (*backward_parameters)(qmdi_network *network, qmdi_node *node);
 	qmd_status (*backward_input)(qmdi_network *network, qmdi_node *node, float *d_input);
 	int has_no_buffer; /* 1: the output is the input's memory */
@@ -62,7 +62,7 @@ struct qmdi_network {
 	qmdi_node *logits;
 	size_t n_classes;
 	size_t batch_size, n_threads;
-	int has_backward;
+	qmdi_backward backward;
 	float *scratch;    /* gradient of a further consumer, before it is added */
 	float *image_sums; /* [batch], of a gradient that is summed over images */
 	dnnl_engine_t engine;
@@ -70,7 +70,7 @@ struct qmdi_network {
 	dnnl_primitive_attr_t attributes;
 
 	/* The last forward pass. */
-	int was_training;
+	int has_run;
 	qmdi_pass pass;
 	uint64_t seed, step;
 

@@ -76,7 +76,8 @@ static qmd_status create_primitive(qmdi_network *network, qmdi_node *node, const
 
 static qmd_status create_forward(qmdi_network *network, qmdi_node *node, const descriptors *d) {
 	linear *l = node->state;
-	const dnnl_prop_kind_t pass = network->has_backward ? dnnl_forward_training : dnnl_forward_inference;
+	const dnnl_prop_kind_t pass =
+		network->backward != QMDI_NO_BACKWARD ? dnnl_forward_training : dnnl_forward_inference;
 	dnnl_convolution_desc_t convolution;
 	dnnl_inner_product_desc_t dense;
 	if (d->is_convolution)
@@ -145,21 +146,31 @@ static qmd_status create_weights(qmdi_network *network, qmdi_node *node, const d
 					  : create_reorder(network, node, wanted, plain, reorder);
 }
 
-static qmd_status create_for_backward(qmdi_network *network, qmdi_node *node, const descriptors *d) {
+static qmd_status create_for_parameters(qmdi_network *network, qmdi_node *node, const descriptors *d) {
 	linear *l = node->state;
-	QMDI_TRY(create_view(network, node, &d->output, &l->d_output));
 	QMDI_TRY(create_view(network, node, &d->weight, &l->d_weight));
 	QMDI_TRY(create_view(network, node, &d->bias, &l->d_bias));
 	QMDI_TRY(create_backward_weights(network, node, d));
 	const dnnl_memory_desc_t *wanted =
 		dnnl_primitive_desc_query_md(l->backward_weights_descriptor, dnnl_query_diff_weights_md, 0);
-	QMDI_TRY(create_weights(network, node, &d->weight, wanted, 0, &l->computed_d_weight, &l->from_gradient));
-	if (!node->inputs[0]->wants_gradient)
-		return QMD_OK;
+	return create_weights(network, node, &d->weight, wanted, 0, &l->computed_d_weight, &l->from_gradient);
+}
+
+static qmd_status create_for_input(qmdi_network *network, qmdi_node *node, const descriptors *d) {
+	linear *l = node->state;
 	QMDI_TRY(create_view(network, node, &d->input, &l->d_input));
 	QMDI_TRY(create_backward_data(network, node, d));
-	wanted = dnnl_primitive_desc_query_md(l->backward_data_descriptor, dnnl_query_weights_md, 0);
+	const dnnl_memory_desc_t *wanted =
+		dnnl_primitive_desc_query_md(l->backward_data_descriptor, dnnl_query_weights_md, 0);
 	return create_weights(network, node, &d->weight, wanted, 1, &l->backward_weight, &l->to_backward);
+}
+
+static qmd_status create_for_backward(qmdi_network *network, qmdi_node *node, const descriptors *d) {
+	linear *l = node->state;
+	QMDI_TRY(create_view(network, node, &d->output, &l->d_output));
+	if (network->backward == QMDI_BACKWARD_PARAMETERS)
+		QMDI_TRY(create_for_parameters(network, node, d));
+	return node->inputs[0]->wants_gradient ? create_for_input(network, node, d) : QMD_OK;
 }
 
 static qmd_status create(qmdi_network *network, qmdi_node *node) {
@@ -175,7 +186,7 @@ static qmd_status create(qmdi_network *network, qmdi_node *node) {
 	QMDI_TRY(create_forward(network, node, &d));
 	const dnnl_memory_desc_t *wanted = dnnl_primitive_desc_query_md(l->forward_descriptor, dnnl_query_weights_md, 0);
 	QMDI_TRY(create_weights(network, node, &d.weight, wanted, 1, &l->forward_weight, &l->to_forward));
-	return network->has_backward ? create_for_backward(network, node, &d) : QMD_OK;
+	return network->backward != QMDI_NO_BACKWARD ? create_for_backward(network, node, &d) : QMD_OK;
 }
 
 static void destroy_memory(dnnl_memory_t memory) {
@@ -266,9 +277,10 @@ static qmd_status backward_parameters(qmdi_network *network, qmdi_node *node) {
 	return qmdi_node_unquantize_weight_gradient(network, node);
 }
 
-/* After backward_parameters(), which has pointed d_output. */
+/* After forward(), which has pointed the weights. */
 static qmd_status backward_input(qmdi_network *network, qmdi_node *node, float *d_input) {
 	linear *l = node->state;
+	QMDI_TRY(point(node, l->d_output, node->gradient));
 	QMDI_TRY(point(node, l->d_input, d_input));
 	if (l->to_backward)
 		QMDI_TRY(reorder(network, node, l->to_backward, l->weight, l->backward_weight));

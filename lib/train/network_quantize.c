@@ -130,7 +130,7 @@ qmd_status qmdi_node_quantize_output(qmdi_network *network, qmdi_node *node) {
 		return QMD_OK;
 	const uint32_t bits = network->model->activation_bits;
 	QMDI_TRY(check_bits(node, "activations", bits));
-	if (network->has_backward && !node->quantized && !(node->quantized = qmdi_network_floats(node->n)))
+	if (network->backward != QMDI_NO_BACKWARD && !node->quantized && !(node->quantized = qmdi_network_floats(node->n)))
 		return QMD_ERROR_MEMORY;
 	node->low = qmdi_quantized_min(bits, qmdi_model_is_nonnegative(network->model, node->index));
 	node->high = qmdi_quantized_max(bits);
