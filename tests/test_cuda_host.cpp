@@ -379,7 +379,7 @@ struct wrong_params {
 	int what;
 };
 
-enum { LANE_MISSING, TWO_PLACES, LONELY_WARP, ODD_ADDRESS, ODD_ROW, EARLY_READ, EARLY_COPY };
+enum { LANE_MISSING, TWO_PLACES, LONELY_WARP, ODD_ADDRESS, ODD_ROW, FAR_ROW, EARLY_READ, EARLY_COPY };
 
 void do_wrong(const wrong_params &p) {
 	const unsigned i = threadIdx.x;
@@ -419,6 +419,9 @@ void do_wrong(const wrong_params &p) {
 	case ODD_ADDRESS:
 		load(reinterpret_cast<const uint32_t *>(reinterpret_cast<const char *>(p.memory) + 2));
 		break;
+	case FAR_ROW:
+		load_matrix_x4(r, shared + i * 16 + 528);
+		break;
 	default:
 		load_matrix_x4(r, shared + i * 8);
 	}
@@ -436,6 +439,7 @@ START_TEST(wrong_kernels_are_found_out) {
 		{LONELY_WARP, "threads wait for ever"},
 		{ODD_ADDRESS, "an access of 4 bytes at"},
 		{ODD_ROW, "an access of 16 bytes at"},
+		{FAR_ROW, "outside of shared memory"},
 		{EARLY_READ, "before wait_for_earlier_launches()"},
 		{EARLY_COPY, "before wait_for_earlier_launches()"},
 	};

@@ -1,95 +1,17 @@
 /* Every row of the table of CUDA kernels, on the host back end, against the scalar reference of the CPU. */
-#include <check.h>
-
-#include <cstdio>
-#include <cstdlib>
-#include <cstring>
-#include <string>
-#include <vector>
-
-#include "cuda/cuda_kernel.h"
-#include "cuda/host/host_launch.h"
-#include "kernel_fixture.h"
-
-extern "C" int qmdt_run(Suite *suite);
+#include "cuda_fixture.h"
 
 namespace {
 
-/* How a row is run: on which device, in which order. */
-struct machine {
-	int arch;
-	uint32_t n_multiprocessors;
-	uint64_t seed;
-};
-
-struct aligned_memory {
-	void *bytes;
-
-	explicit aligned_memory(size_t size) : bytes(aligned_alloc(256, (size + 256) / 256 * 256)) {
-		ck_assert_ptr_nonnull(bytes);
-		memset(bytes, 0, (size + 256) / 256 * 256);
+/* Run a row and compare; returns outputs compared. */
+size_t check_row(qmdt_kernel_case *test, const qmdi_cuda_kernel *row, const qmdt_machine &on) {
+	const std::vector<uint8_t> expected = qmdt_expected_output(test);
+	qmdt_cuda_run run(test, row, on.n_multiprocessors);
+	if (run.run(on.seed, on.arch, nullptr) != 0) {
+		ck_abort_msg("%s: %s", qmdi_host_error(), qmdt_describe(test, on).c_str());
 	}
-	~aligned_memory() {
-		free(bytes);
-	}
-	aligned_memory(const aligned_memory &) = delete;
-	aligned_memory &operator=(const aligned_memory &) = delete;
-};
-
-std::string describe(const qmdt_kernel_case *test, const machine &on) {
-	const qmdi_kernel_shape *s = &test->shape;
-	char text[384];
-	snprintf(text, sizeof text,
-			 "operand %d, in %ux%ux%u, out %ux%ux%u, kernel %ux%u, stride %ux%u, pad %u %u %u %u, pool %u, low %d, "
-			 "float %d, %zu images, fill %d, sm_%d with %u multiprocessors, seed %llu",
-			 static_cast<int>(s->operand), s->in_h, s->in_w, s->in_c, s->out_h, s->out_w, s->out_c, s->kernel_h,
-			 s->kernel_w, s->stride_h, s->stride_w, s->pad_top, s->pad_left, s->pad_bottom, s->pad_right, s->pool,
-			 s->low, s->float_output, test->n_images, static_cast<int>(test->fill), on.arch, on.n_multiprocessors,
-			 static_cast<unsigned long long>(on.seed));
-	return text;
-}
-
-/* Run a row once; the output's memory holds the pattern before. */
-void run_row(qmdt_kernel_case *test, const qmdi_cuda_kernel *row, const machine &on, qmdi_host_counters *counters) {
-	const qmdi_kernel_weights weights = {test->weights, test->bias, test->multipliers};
-	const aligned_memory packed(row->packed_size(&test->shape));
-	const aligned_memory scratch(row->scratch_size(&test->shape, test->n_images, on.n_multiprocessors));
-	row->pack(&test->shape, &weights, packed.bytes);
-	memset(test->output.bytes, QMDT_GUARD, test->output.size + QMDI_SLACK);
-	qmdi_cuda_call call = {};
-	call.call.shape = &test->shape;
-	call.call.packed = packed.bytes;
-	call.call.n_images = test->n_images;
-	call.call.inputs[0] = test->inputs[0].view;
-	call.call.inputs[1] = test->inputs[1].view;
-	call.call.output = test->output.view;
-	call.scratch = scratch.bytes;
-	call.n_multiprocessors = on.n_multiprocessors;
-	qmdi_cuda_launch launch;
-	ck_assert_int_eq(row->launch(&call, &launch), 0);
-	if (qmdi_host_launch(&launch, on.seed, on.arch, counters) != 0) {
-		ck_abort_msg("%s: %s", qmdi_host_error(), describe(test, on).c_str());
-	}
-}
-
-/* The reference's output, guards included. */
-std::vector<uint8_t> expected_output(qmdt_kernel_case *test) {
-	const qmdi_kernel *reference = qmdi_kernel_choose(&test->shape, QMDI_ISA_REF);
-	ck_assert_ptr_nonnull(reference);
-	qmdt_case_run(test, reference);
-	return std::vector<uint8_t>(test->output.bytes, test->output.bytes + test->output.size + QMDI_SLACK);
-}
-
-/* Returns outputs compared. */
-size_t check_row(qmdt_kernel_case *test, const std::vector<uint8_t> &expected, const qmdi_cuda_kernel *row,
-				 const machine &on) {
-	run_row(test, row, on, nullptr);
-	if (memcmp(test->output.bytes, expected.data(), expected.size()) != 0) {
-		size_t i = 0;
-		while (test->output.bytes[i] == expected[i]) {
-			++i;
-		}
-		ck_abort_msg("%s differs from the reference at byte %zu: %s", row->name, i, describe(test, on).c_str());
+	if (!qmdt_is_equal(test, expected)) {
+		ck_abort_msg("%s differs from the reference: %s", row->name, qmdt_describe(test, on).c_str());
 	}
 	return qmdt_case_n_outputs(test);
 }
@@ -99,12 +21,12 @@ size_t check_rows(const qmdi_kernel_shape *shape, qmdt_fill fill, size_t n_image
 	size_t n_rows, n_compared = 0;
 	const qmdi_cuda_kernel *const *rows = qmdi_cuda_kernels(&n_rows);
 	for (size_t i = 0; i < n_rows; ++i) {
-		const machine on = {qmdt_random_below(3) == 0 ? 75 : 80, 1 + qmdt_random_below(2) * qmdt_random_below(200),
-							qmdt_random_below(6)};
+		const qmdt_machine on = {qmdt_random_below(3) == 0 ? 75 : 80, 1 + qmdt_random_below(2) * qmdt_random_below(200),
+								 qmdt_random_below(6)};
 		if (qmdi_cuda_kernel_supports(rows[i], shape, on.arch)) {
 			qmdt_kernel_case test;
 			qmdt_case_make_aligned(&test, shape, fill, n_images, rows[i]->alignment);
-			n_compared += check_row(&test, expected_output(&test), rows[i], on);
+			n_compared += check_row(&test, rows[i], on);
 			qmdt_case_free(&test);
 		}
 	}

@@ -13,17 +13,20 @@ namespace {
 
 thread_local launch_state *active;
 thread_local std::string last_error;
-thread_local std::vector<std::unique_ptr<thread_state>> kept_threads;
+
+constexpr unsigned max_resident = 3;
+thread_local block_state kept_blocks[max_resident];
 
 /* What a fiber runs: the kernel, then for ever nothing. */
 void run_thread(void *argument) {
 	thread_state *thread = static_cast<thread_state *>(argument);
 	active->launch.entry->thread(active->launch.params.bytes);
+	block_state &block = *thread->block;
 	thread->is_done = true;
-	--active->n_alive;
-	if (active->barrier.n_arrived > 0 && active->barrier.n_arrived == active->n_alive) {
-		active->barrier.n_arrived = 0;
-		++active->barrier.generation; /* a thread that has returned holds up no barrier */
+	--block.n_alive;
+	if (block.barrier.n_arrived > 0 && block.barrier.n_arrived == block.n_alive) {
+		block.barrier.n_arrived = 0;
+		++block.barrier.generation; /* a thread that has returned holds up no barrier */
 	}
 	thread->stack.suspend();
 }
@@ -35,11 +38,14 @@ unsigned long long as_number(const void *pointer) {
 } // namespace
 
 launch_state::launch_state(const qmdi_cuda_launch &launch_, uint64_t seed, int arch_, qmdi_host_counters *counters)
-	: launch(launch_), random(seed), is_shuffled(seed != 0), arch(arch_), log(counters), threads(kept_threads),
-	  n_threads(launch.block[0] * launch.block[1] * launch.block[2]), warps(n_threads / 32) {
-	while (threads.size() < n_threads) {
-		threads.push_back(std::make_unique<thread_state>());
-		threads.back()->number = static_cast<unsigned>(threads.size() - 1);
+	: launch(launch_), random(seed), is_shuffled(seed != 0), arch(arch_), log(counters),
+	  n_warps(launch.block[0] * launch.block[1] * launch.block[2] / 32) {
+	const uint32_t *grid = launch.grid;
+	for (unsigned i = grid[0] * grid[1] * grid[2]; i > 0; --i) {
+		waiting.push_back({(i - 1) % grid[0], (i - 1) / grid[0] % grid[1], (i - 1) / (grid[0] * grid[1])});
+	}
+	for (unsigned i = static_cast<unsigned>(waiting.size()); is_shuffled && i > 1; --i) {
+		std::swap(waiting[i - 1], waiting[draw(i)]);
 	}
 }
 
@@ -73,32 +79,37 @@ void launch_state::wait(const gate &gate, const char *what, place where) {
 	current->waits_for = nullptr;
 }
 
-void launch_state::start_block(dim3 block) {
+void block_state::start(const qmdi_cuda_launch &launch, dim3 index, void (*run)(void *)) {
 	const dim3 size = {launch.block[0], launch.block[1], launch.block[2]};
 	const dim3 grid = {launch.grid[0], launch.grid[1], launch.grid[2]};
+	n_alive = size.x * size.y * size.z;
+	warps.assign(n_alive / 32, warp_state());
+	barrier = gate();
 	/* As large as asked for and no larger, so that AddressSanitizer sees what lies beyond. */
 	shared.reset(new unsigned char[launch.shared_bytes]);
 	std::fill_n(shared.get(), launch.shared_bytes, static_cast<unsigned char>(QMDI_HOST_POISON));
-	barrier = gate();
-	std::fill(warps.begin(), warps.end(), warp_state());
-	n_alive = n_threads;
-	for (unsigned i = 0; i < n_threads; ++i) {
-		thread_state *thread = threads[i].get();
-		thread->context = {{i % size.x, i / size.x % size.y, i / (size.x * size.y)}, block, size, grid, shared.get()};
-		thread->is_done = thread->may_read = false;
-		thread->waits_for = nullptr;
-		thread->open_copies.clear();
-		thread->copy_groups.clear();
-		thread->stack.start(run_thread, thread);
+	for (unsigned i = 0; i < n_alive; ++i) {
+		if (i == threads.size()) {
+			threads.push_back(std::make_unique<thread_state>());
+		}
+		thread_state &thread = *threads[i];
+		thread.context = {{i % size.x, i / size.x % size.y, i / (size.x * size.y)}, index, size, grid, shared.get()};
+		thread.block = this;
+		thread.number = i;
+		thread.is_done = thread.may_read = false;
+		thread.waits_for = nullptr;
+		thread.open_copies.clear();
+		thread.copy_groups.clear();
+		thread.stack.start(run, &thread);
 	}
 }
 
 /* Each lane that can run runs until it waits. Returns whether any did. */
-bool launch_state::run_warp(unsigned warp) {
+bool launch_state::run_warp(block_state &block, unsigned warp) {
 	const unsigned first = is_shuffled ? draw(32) : 0, step = is_shuffled && draw(2) == 0 ? 31 : 1;
 	bool has_run = false;
 	for (unsigned i = 0; i < 32 && error.empty(); ++i) {
-		thread_state &thread = *threads[warp * 32 + (first + i * step) % 32];
+		thread_state &thread = *block.threads[warp * 32 + (first + i * step) % 32];
 		if (thread.is_runnable()) {
 			current = &thread;
 			running = &thread.context;
@@ -109,56 +120,82 @@ bool launch_state::run_warp(unsigned warp) {
 	return has_run;
 }
 
-/* A warp runs on for a while before another is drawn: one gets far ahead of the others as long as nothing holds it. */
-bool launch_state::run_block(dim3 block) {
-	start_block(block);
-	const unsigned n = static_cast<unsigned>(warps.size());
+/* Start blocks in the place of those that have ended. Returns whether any is running. */
+bool launch_state::fill() {
+	const unsigned n = is_shuffled && !log.is_counting() ? max_resident : 1;
+	for (unsigned i = 0; i < n; ++i) {
+		if (i == resident.size()) {
+			resident.push_back(&kept_blocks[i]);
+			resident[i]->n_alive = 0;
+		}
+		if (resident[i]->n_alive == 0) {
+			log.close_block();
+			if (!waiting.empty()) {
+				resident[i]->start(launch, waiting.back(), run_thread);
+				waiting.pop_back();
+			}
+		}
+	}
+	return std::any_of(resident.begin(), resident.end(), [](const block_state *b) { return b->n_alive > 0; });
+}
+
+/* From time to time, other warps are kept from running for a while. */
+void launch_state::freeze(size_t n) {
+	if (is_shuffled && (n_left_frozen == 0 || is_frozen.size() != n)) {
+		is_frozen.resize(n);
+		std::generate(is_frozen.begin(), is_frozen.end(), [this] { return draw(2) == 0; });
+		n_left_frozen = 1 + draw(1 + draw(100));
+	}
+}
+
+/* A warp runs on for a while before another is drawn, and some do not run at all: a warp gets far ahead of others as
+ * long as nothing holds it. */
+void launch_state::run_blocks() {
 	unsigned warp = 0, n_idle = 0;
-	while (n_alive > 0 && error.empty()) {
-		if (run_warp(warp)) {
+	while (error.empty() && fill()) {
+		const unsigned n = n_warps * static_cast<unsigned>(resident.size());
+		freeze(n);
+		block_state &block = *resident[warp / n_warps];
+		if (block.n_alive > 0 && !(is_shuffled && is_frozen[warp]) && run_warp(block, warp % n_warps)) {
 			n_idle = 0;
+			n_left_frozen -= is_shuffled;
 			warp = is_shuffled && draw(16) == 0 ? draw(n) : warp;
 			continue;
 		}
-		/* A full round without anything done ends it; a random start must not hide a warp that could run. */
+		/* A full round without anything done frees the frozen, or ends it; a random start must not hide a warp that
+		 * could run. */
 		warp = is_shuffled && n_idle == 0 ? draw(n) : (warp + 1) % n;
-		if (n_idle++ > n) {
+		if (n_idle++ <= n) {
+			continue;
+		}
+		if (std::find(is_frozen.begin(), is_frozen.end(), true) == is_frozen.end()) {
 			describe_deadlock();
 		}
+		std::fill(is_frozen.begin(), is_frozen.end(), false);
+		n_idle = 0;
 	}
-	log.close_block();
-	return error.empty();
 }
 
 void launch_state::describe_deadlock() {
-	for (unsigned i = 0; i < n_threads; ++i) {
-		const thread_state *thread = threads[i].get();
-		if (!thread->is_done) {
-			char text[512];
-			snprintf(text, sizeof text, "%s: %u threads wait for ever; thread %u in %s at %s:%u", launch.entry->name,
-					 n_alive, thread->number, thread->waits_in, thread->waits_at.file, thread->waits_at.line);
-			error = text;
-			return;
+	for (const block_state *block : resident) {
+		for (unsigned i = 0; block->n_alive > 0 && i < 32 * n_warps; ++i) {
+			const thread_state &thread = *block->threads[i];
+			if (!thread.is_done) {
+				char text[512];
+				snprintf(text, sizeof text, "%s: %u threads wait for ever; thread %u in %s at %s:%u",
+						 launch.entry->name, block->n_alive, thread.number, thread.waits_in, thread.waits_at.file,
+						 thread.waits_at.line);
+				error = text;
+				return;
+			}
 		}
 	}
 }
 
 bool launch_state::run() {
-	const uint32_t *grid = launch.grid;
-	std::vector<dim3> blocks;
-	for (unsigned i = 0; i < grid[0] * grid[1] * grid[2]; ++i) {
-		blocks.push_back({i % grid[0], i / grid[0] % grid[1], i / (grid[0] * grid[1])});
-	}
-	for (unsigned i = static_cast<unsigned>(blocks.size()); is_shuffled && i > 1; --i) {
-		std::swap(blocks[i - 1], blocks[draw(i)]);
-	}
-	for (const dim3 &block : blocks) {
-		if (!run_block(block)) {
-			return false;
-		}
-	}
+	run_blocks();
 	log.close();
-	return true;
+	return error.empty();
 }
 
 /* ---- The words of device.h ---- */
@@ -166,6 +203,11 @@ bool launch_state::run() {
 void touch(memory kind, const void *pointer, size_t size, place where) {
 	if (as_number(pointer) % size != 0) {
 		active->fail("%s:%u: an access of %zu bytes at %#llx", where.file, where.line, size, as_number(pointer));
+	}
+	const size_t offset = reinterpret_cast<uintptr_t>(pointer) - reinterpret_cast<uintptr_t>(running->shared);
+	const size_t shared_bytes = active->launch.shared_bytes;
+	if (kind == memory::shared && (offset > shared_bytes || size > shared_bytes - offset)) {
+		active->fail("%s:%u: an access outside of shared memory", where.file, where.line);
 	}
 	if ((kind == memory::global_load || kind == memory::global_store) && !active->current->may_read) {
 		active->fail("%s:%u: global memory before wait_for_earlier_launches()", where.file, where.line);
@@ -224,20 +266,21 @@ static bool arrive(gate &gate, unsigned n, const char *what, place where) {
 
 void sync_block(place where) {
 	static const char what[] = "sync_block";
-	if (arrive(active->barrier, active->n_alive, what, where)) {
-		++active->barrier.generation;
+	block_state &block = *active->current->block;
+	if (arrive(block.barrier, block.n_alive, what, where)) {
+		++block.barrier.generation;
 		if (active->log.is_counting()) {
 			++active->log.counters->barriers;
 		}
 	} else {
-		active->wait(active->barrier, what, where);
+		active->wait(block.barrier, what, where);
 	}
 }
 
 /* All lanes bring their words; the last to come computes what each takes. */
 template <class Compute>
 static exchange &collective(const char *what, place where, const exchange &mine, Compute compute) {
-	warp_state &warp = active->warps[active->current->number / 32];
+	warp_state &warp = active->current->block->warps[active->current->number / 32];
 	exchange(&slots)[32] = warp.slots[warp.collective.generation % 2];
 	exchange &slot = slots[lane()];
 	slot = mine;

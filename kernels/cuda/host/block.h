@@ -73,10 +73,13 @@ struct pending_copy {
 	size_t size;
 };
 
+struct block_state;
+
 struct thread_state {
 	thread_context context;
 	fiber stack;
-	unsigned number;
+	block_state *block;
+	unsigned number; /* in its block */
 	bool is_done;
 	bool may_read; /* has waited for earlier launches */
 	const gate *waits_for;
@@ -91,35 +94,47 @@ struct thread_state {
 	}
 };
 
-/* A launch under way: the threads of one block at a time. */
+/* A block that is running. */
+struct block_state {
+	std::vector<std::unique_ptr<thread_state>> threads; /* at least as many as the launch has; kept for the next one */
+	std::vector<warp_state> warps;
+	std::unique_ptr<unsigned char[]> shared;
+	gate barrier;
+	unsigned n_alive = 0;
+
+	void start(const qmdi_cuda_launch &launch, dim3 index, void (*run)(void *));
+};
+
+/* A launch under way: several blocks at a time if it is shuffled, since blocks may see each other's writes, else one.
+ */
 struct launch_state {
 	launch_state(const qmdi_cuda_launch &launch, uint64_t seed, int arch, qmdi_host_counters *counters);
 
 	bool run();
 	[[noreturn]] void fail(const char *format, ...) __attribute__((format(printf, 2, 3)));
+	void wait(const gate &gate, const char *what, place where);
 
 	const qmdi_cuda_launch &launch;
 	uint64_t random;
 	bool is_shuffled;
 	int arch;
 	access_log log;
-	std::vector<std::unique_ptr<thread_state>> &threads; /* at least n_threads of them, kept for the next launch */
-	unsigned n_threads;
-	std::vector<warp_state> warps;
-	std::unique_ptr<unsigned char[]> shared;
-	gate barrier;
-	unsigned n_alive = 0;
 	thread_state *current = nullptr;
 	std::string error;
 
-	unsigned draw(unsigned n); /* 0 .. n-1, the next of the seed's sequence */
-	void wait(const gate &gate, const char *what, place where);
-
   private:
-	bool run_block(dim3 block);
-	void start_block(dim3 block);
-	bool run_warp(unsigned warp);
+	unsigned draw(unsigned n); /* 0 .. n-1, the next of the seed's sequence */
+	bool run_warp(block_state &block, unsigned warp);
+	void run_blocks();
+	void freeze(size_t n);
+	bool fill();
 	void describe_deadlock();
+
+	unsigned n_warps;          /* of a block */
+	std::vector<dim3> waiting; /* blocks not yet started, the last is next */
+	std::vector<block_state *> resident;
+	std::vector<bool> is_frozen; /* by warp of the resident blocks */
+	unsigned n_left_frozen = 0;  /* how long */
 };
 
 } // namespace qmdi::host

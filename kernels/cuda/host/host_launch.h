@@ -1,11 +1,11 @@
 /*
- * The host back end: run a launch of a CUDA kernel on the CPU, in the calling thread, block after block. Blocks come in
- * an order and warps are interleaved in a way that the seed gives, so that what is not synchronized shows up as wrong
- * numbers. Found and reported: threads that wait for ever, warps that take part in a collective from different places,
- * misaligned accesses, and reads of global memory before wait_for_earlier_launches(). Shared memory holds
+ * The host back end: run a launch of a CUDA kernel on the CPU, in the calling thread, a few blocks at a time. Blocks
+ * come in an order and warps are interleaved in a way that the seed gives, so that what is not synchronized shows up as
+ * wrong numbers. Found and reported: threads that wait for ever, warps that take part in a collective from different
+ * places, misaligned accesses, and reads of global memory before wait_for_earlier_launches(). Shared memory holds
  * QMDI_HOST_POISON at the start of a block, and so does the target of a copy until it is waited for.
  *
- * Not seen: weak ordering between blocks, and time.
+ * Not seen: weak ordering of memory (a missing fence()), and time.
  */
 #ifndef QMD_KERNELS_CUDA_HOST_LAUNCH_H
 #define QMD_KERNELS_CUDA_HOST_LAUNCH_H
@@ -32,9 +32,9 @@ typedef struct qmdi_host_counters {
 } qmdi_host_counters;
 
 /*
- * seed: 0 runs everything in order; another shuffles blocks and warps. arch: 75 for a machine without cp.async and
- * m16n8k32, else 80. counters: added to unless NULL; counting is slow. Returns 0, or -1 with a text in
- * qmdi_host_error(); what the kernel has written up to then stays.
+ * seed: 0 runs everything in order, block after block; another shuffles blocks and warps. arch: 75 for a machine
+ * without cp.async and m16n8k32, else 80. counters: added to unless NULL; counting is slow. Returns 0, or -1 with a
+ * text in qmdi_host_error(); what the kernel has written up to then stays.
  */
 int qmdi_host_launch(const qmdi_cuda_launch *launch, uint64_t seed, int arch, qmdi_host_counters *counters);
 
