@@ -32,6 +32,15 @@ typedef enum qmd_explain_method {
 	QMD_EXPLAIN_SLIC_LIME = 4
 } qmd_explain_method;
 
+/** What a residue's pixels become where it is left out. */
+typedef enum qmd_explain_background {
+	/** What says nothing: no displacement, or the mean image of the training frames (qmd_pixels_background()). */
+	QMD_BACKGROUND_PIXELS = 1,
+	/** The mean image of the data set's frames of the states that are not the frame's own: scores then say what makes
+	 * the frame its own state rather than another. */
+	QMD_BACKGROUND_OTHER_STATES = 2
+} qmd_explain_background;
+
 /** How residues are scored. Initialize with qmd_explain_options_init(). */
 typedef struct qmd_explain_options {
 	uint32_t struct_size;
@@ -48,6 +57,14 @@ typedef struct qmd_explain_options {
 	int32_t as_published; /**< SLIC-LIME: 1 for three defects of ICNNMD's script too: the network is given pixels from
 							 0 to 255 (it was trained on 0 to 1), which takes qmd_explain_model(); atoms' scores
 							 count for the residue of the atom before; the last residue has none. Default 0 */
+	int32_t background;   /**< a qmd_explain_background; default QMD_BACKGROUND_PIXELS. SLIC-LIME hides by
+							 zeros whatever it is */
+	uint32_t n_segments;  /**< segments that are scored instead of residues; default 0: residues */
+	const uint32_t *segment_of_residue; /**< or NULL; else the segment of each of the data set's residues, from 0 to
+										   n_segments - 1, each with a residue of its own at least: domains, helices,
+										   ranges. What the explanation has of residues it then has of segments, and
+										   qmd_residue_score.residue is the first atom of the segment. Borrowed for the
+										   call */
 } qmd_explain_options;
 
 /** Fill in defaults. @since 0.1 */

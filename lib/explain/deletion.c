@@ -9,10 +9,9 @@ typedef struct deletion_method {
 } deletion_method;
 
 static void draw(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t variant, unsigned char *image) {
-	(void)worker;
 	const uint32_t *order = ((const deletion_method *)job->method)->order;
 	for (size_t i = 0; i < variant; i++)
-		qmdi_explain_leave_out(job, order[i], image);
+		qmdi_explain_leave_out(job, worker, order[i], image);
 }
 
 static qmd_status score(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, double *scores) {

@@ -18,8 +18,11 @@ static const qmdi_explain_method *const methods[] = {&qmdi_explain_leave_one_out
 													 &qmdi_explain_integrated_gradients, &qmdi_explain_lime, NULL};
 
 void qmd_explain_options_init_sized(qmd_explain_options *options, size_t size) {
-	const qmd_explain_options defaults = {
-		.struct_size = sizeof defaults, .n_threads = 1, .method = QMD_EXPLAIN_LEAVE_ONE_OUT, .seed = 1};
+	const qmd_explain_options defaults = {.struct_size = sizeof defaults,
+										  .n_threads = 1,
+										  .method = QMD_EXPLAIN_LEAVE_ONE_OUT,
+										  .seed = 1,
+										  .background = QMD_BACKGROUND_PIXELS};
 	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
@@ -40,11 +43,12 @@ double qmdi_explain_probability(const float *logits, size_t n_classes, size_t ow
 	return 1 / sum;
 }
 
-void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigned char *image) {
+void qmdi_explain_leave_out(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t residue,
+							unsigned char *image) {
 	const qmdi_atom_span span = job->spans[residue];
 	for (size_t i = span.first; i < span.end; i++)
 		if (job->residue_of_atom[i] == residue)
-			memcpy(image + i * CHANNELS, job->background + i * CHANNELS, CHANNELS);
+			memcpy(image + i * CHANNELS, worker->background + i * CHANNELS, CHANNELS);
 }
 
 qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, size_t first,
@@ -118,16 +122,19 @@ static qmd_status match_classes(qmdi_explain_job *job, const qmd_dataset *datase
 	return QMD_OK;
 }
 
-static qmd_status map_residues(qmdi_explain_job *job, const qmd_dataset *dataset, qmd_residue_score *residues) {
+/* segments: of residues, or NULL. From here on a segment is a residue. */
+static qmd_status map_residues(qmdi_explain_job *job, const qmd_dataset *dataset, const uint32_t *segments,
+							   qmd_residue_score *residues) {
 	for (size_t i = 0; i < job->n_atoms; i++) {
 		qmd_atom atom;
 		QMDI_TRY(qmd_dataset_atom(dataset, i, &atom));
-		if (atom.residue >= job->n_residues)
+		if (atom.residue >= qmd_dataset_n_residues(dataset))
 			return qmdi_fail(QMD_ERROR_RANGE, "qmd_explain: atom %zu belongs to residue %u of %zu", i, atom.residue,
-							 job->n_residues);
-		job->residue_of_atom[i] = atom.residue;
-		qmdi_atom_span *span = &job->spans[atom.residue];
-		qmd_residue_score *score = &residues[atom.residue];
+							 qmd_dataset_n_residues(dataset));
+		const uint32_t residue = segments ? segments[atom.residue] : atom.residue;
+		job->residue_of_atom[i] = residue;
+		qmdi_atom_span *span = &job->spans[residue];
+		qmd_residue_score *score = &residues[residue];
 		if (score->n_atoms++ == 0) {
 			score->residue = atom;
 			span->first = (uint32_t)i;
@@ -156,7 +163,7 @@ static void job_release(qmdi_explain_job *job) {
 		job->method->destroy(job);
 	qmdi_release(job->residue_of_atom);
 	qmdi_release(job->spans);
-	qmdi_release(job->background);
+	qmdi_release(job->backgrounds);
 	qmdi_release(job->class_of_state);
 	qmdi_release(job->images);
 	qmdi_release(job->classes);
@@ -187,10 +194,9 @@ static qmd_status job_allocate(qmdi_explain_job *job, size_t n_frames, size_t n_
 	job->chunk_capacity = n_workers * FRAMES_A_WORKER;
 	job->residue_of_atom = qmdi_array(job->n_atoms, sizeof *job->residue_of_atom);
 	job->spans = qmdi_zeroed(job->n_residues, sizeof *job->spans);
-	job->background = qmdi_allocate(job->subject.image_size);
 	job->images = qmdi_array(job->chunk_capacity, job->subject.image_size);
 	job->classes = qmdi_array(job->chunk_capacity, sizeof *job->classes);
-	if (!job->residue_of_atom || !job->spans || !job->background || !job->images || !job->classes)
+	if (!job->residue_of_atom || !job->spans || !job->images || !job->classes)
 		return QMD_ERROR_MEMORY;
 	return create_workers(job, n_workers);
 }
@@ -202,6 +208,7 @@ static void score_task(void *user, size_t task, size_t worker_index) {
 	qmdi_explain_worker *worker = &job->workers[worker_index];
 	if (worker->status != QMD_OK)
 		return;
+	worker->background = job->backgrounds + job->classes[task] * job->subject.image_size;
 	worker->fit = &job->fits[task];
 	worker->errors = job->errors + task * job->n_scores;
 	worker->status = job->method->score(job, task, worker, job->scores + task * job->n_scores);
@@ -243,13 +250,13 @@ static qmd_status choose_method(qmdi_explain_job *job, const qmd_explain_options
 	return job->method->create ? job->method->create(job, options) : QMD_OK;
 }
 
-static qmd_status set_up(qmdi_explain_job *job, const qmd_dataset *dataset, size_t n_frames,
+static qmd_status set_up(qmdi_explain_job *job, qmd_dataset *dataset, size_t n_frames,
 						 const qmd_explain_options *options, qmd_explanation *explanation) {
 	QMDI_TRY(match_classes(job, dataset));
 	QMDI_TRY(choose_method(job, options));
 	QMDI_TRY(job_allocate(job, n_frames, options->n_threads ? options->n_threads : qmdi_n_processors()));
-	QMDI_TRY(map_residues(job, dataset, explanation->residues));
-	return qmd_pixels_background(job->subject.pixels, job->background);
+	QMDI_TRY(map_residues(job, dataset, options->segment_of_residue, explanation->residues));
+	return qmdi_explain_set_backgrounds(job, dataset, options->background);
 }
 
 /* Score frames until all are, or until a failure or the progress callback ends it; the explanation's n_frames says how
@@ -276,6 +283,37 @@ static qmd_status finish(const qmdi_explain_job *job, qmd_explanation *explanati
 	return qmdi_explanation_finish(explanation);
 }
 
+static qmd_status check_segments(const qmdi_explain_job *job, const qmd_dataset *dataset,
+								 const qmd_explain_options *options) {
+	const size_t n_residues = qmd_dataset_n_residues(dataset), n = options->n_segments;
+	if (!options->segment_of_residue && n == 0)
+		return QMD_OK;
+	if (!options->segment_of_residue || n == 0)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: n_segments is %zu and segment_of_residue is %s", n,
+						 options->segment_of_residue ? "given" : "NULL");
+	if (job->method || options->as_published)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: segments are given for what is of residues alone: %s",
+						 job->method ? "a deletion curve" : "as_published");
+	unsigned char *is_there = n <= n_residues ? qmdi_zeroed(n, 1) : NULL;
+	if (n <= n_residues && !is_there)
+		return QMD_ERROR_MEMORY;
+	size_t n_there = 0, n_wrong = 0;
+	for (size_t r = 0; is_there && r < n_residues; r++) {
+		const uint32_t segment = options->segment_of_residue[r];
+		n_wrong += segment >= n;
+		if (segment < n && !is_there[segment]) {
+			is_there[segment] = 1;
+			n_there++;
+		}
+	}
+	qmdi_release(is_there);
+	if (n_wrong > 0 || n_there < n)
+		return qmdi_fail(QMD_ERROR_ARGUMENT,
+						 "qmd_explain: of %zu residues %zu are in no segment, and of %zu segments %zu have no residue",
+						 n_residues, n_wrong, n, n - n_there);
+	return QMD_OK;
+}
+
 qmd_status qmdi_explain_run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
 							const qmd_explain_options *options, qmd_explanation **explanation) {
 	qmd_explain_options own;
@@ -286,7 +324,8 @@ qmd_status qmdi_explain_run(qmdi_explain_job *job, qmd_dataset *dataset, const u
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain: no frames are given (n_frames is 0)");
 	QMDI_TRY(check_atoms(&job->subject, dataset));
 	job->n_atoms = qmd_dataset_n_atoms(dataset);
-	job->n_residues = qmd_dataset_n_residues(dataset);
+	QMDI_TRY(check_segments(job, dataset, &own));
+	job->n_residues = own.segment_of_residue ? own.n_segments : qmd_dataset_n_residues(dataset);
 	job->n_scores = job->n_residues + job->n_more_scores;
 	qmd_explanation *scored;
 	QMDI_TRY(qmdi_explanation_create(job->n_scores, n_frames, &scored));

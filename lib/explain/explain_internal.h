@@ -19,12 +19,13 @@ typedef struct qmdi_atom_span {
 
 typedef struct qmdi_explain_worker {
 	qmdi_runner *runner;
-	unsigned char *images; /* [QMDI_RUNNER_BATCH][image_size] */
-	float *logits;         /* [QMDI_RUNNER_BATCH][n_classes] */
-	void *state;           /* of the method */
-	qmd_explain_work work; /* so far */
-	qmd_explain_fit *fit;  /* of the frame that is scored, and the errors of its scores: a method may set them */
-	double *errors;        /* [residue] */
+	unsigned char *images;           /* [QMDI_RUNNER_BATCH][image_size] */
+	float *logits;                   /* [QMDI_RUNNER_BATCH][n_classes] */
+	void *state;                     /* of the method */
+	qmd_explain_work work;           /* so far */
+	const unsigned char *background; /* of the frame's class */
+	qmd_explain_fit *fit; /* of the frame that is scored, and the errors of its scores: a method may set them */
+	double *errors;       /* [residue] */
 	qmd_status status;
 	char
 		message[QMDI_EXPLAIN_MESSAGE_SIZE]; /* the last error belongs to the worker's thread: carried to the caller's */
@@ -39,8 +40,8 @@ typedef struct qmdi_explain_job {
 	size_t n_atoms, n_residues;
 	size_t n_more_scores, n_scores; /* of a frame, beyond one a residue, and in all */
 	uint32_t *residue_of_atom;
-	qmdi_atom_span *spans; /* one a residue */
-	unsigned char *background;
+	qmdi_atom_span *spans;      /* one a residue */
+	unsigned char *backgrounds; /* [class][image_size]: what says nothing in a frame of the class */
 	uint32_t *class_of_state;
 	qmdi_pool *pool;
 	qmdi_explain_worker *workers;
@@ -88,7 +89,11 @@ qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_e
 							   size_t end, qmdi_draw_fn draw, qmdi_read_fn read, double *values);
 
 /* Set a residue's pixels to the background. */
-void qmdi_explain_leave_out(const qmdi_explain_job *job, size_t residue, unsigned char *image);
+void qmdi_explain_leave_out(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t residue,
+							unsigned char *image);
+
+/* Make the backgrounds of all classes, of a kind that is a qmd_explain_background. */
+qmd_status qmdi_explain_set_backgrounds(qmdi_explain_job *job, qmd_dataset *dataset, int32_t background);
 
 /*
  * Run a job, which is released. What it is given with: the subject; n_more_scores; and a method, or NULL for the one of

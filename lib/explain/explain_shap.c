@@ -88,7 +88,7 @@ static void draw(const qmdi_explain_job *job, const qmdi_explain_worker *worker,
 	const shap_worker *own = worker->state;
 	for (size_t r = 0; r < job->n_residues; r++)
 		if (!qmdi_shap_has(shap, own->members, variant, r))
-			qmdi_explain_leave_out(job, r, image);
+			qmdi_explain_leave_out(job, worker, r, image);
 }
 
 /* ---- Rounds ---- */

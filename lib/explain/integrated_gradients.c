@@ -158,9 +158,8 @@ static int is_complete(const double *scores, size_t n, double expected) {
 /* Variant 0 is the image, 1 the background. */
 static void draw_ends(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t variant,
 					  unsigned char *image) {
-	(void)worker;
 	if (variant == 1)
-		memcpy(image, job->background, job->subject.image_size);
+		memcpy(image, worker->background, job->subject.image_size);
 }
 
 /* As many steps as it takes. */
@@ -186,7 +185,7 @@ static qmd_status score(const qmdi_explain_job *job, size_t frame, qmdi_explain_
 	gradient_worker *own = worker->state;
 	memset(own->sums, 0, size * sizeof *own->sums);
 	qmdi_bytes_to_real(job->images + frame * size, type, size, own->image);
-	qmdi_bytes_to_real(job->background, type, size, own->background);
+	qmdi_bytes_to_real(worker->background, type, size, own->background);
 	if (n_steps == 0)
 		return integrate(job, frame, worker, scores);
 	QMDI_TRY(add_steps(job, job->classes[frame], worker, n_steps, 1));

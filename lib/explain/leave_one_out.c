@@ -48,9 +48,8 @@ static void destroy_worker(qmdi_explain_worker *worker) {
 
 /* Variant 0 is whole, r + 1 is without residue r. */
 static void draw(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t variant, unsigned char *image) {
-	(void)worker;
 	if (variant > 0)
-		qmdi_explain_leave_out(job, variant - 1, image);
+		qmdi_explain_leave_out(job, worker, variant - 1, image);
 }
 
 /* As qmdi_explain_values(), in part. */
@@ -69,7 +68,7 @@ static void margins_by_rerun(const qmdi_explain_job *job, size_t frame, qmdi_exp
 			unsigned char *image = worker->images + i * image_size;
 			const qmdi_atom_span span = job->spans[first + i];
 			memcpy(image, whole, image_size);
-			qmdi_explain_leave_out(job, first + i, image);
+			qmdi_explain_leave_out(job, worker, first + i, image);
 			variants[i] = (qmdi_variant){image, span.first, span.end};
 		}
 		qmdi_rerun_variants(own->rerun, variants, n, worker->logits);

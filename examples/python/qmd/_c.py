@@ -127,7 +127,9 @@ class Output(ctypes.Structure):
 class ExplainOptions(Options):
     _init_ = "qmd_explain_options_init"
     _fields_ = [("struct_size", c_uint32), ("n_threads", c_uint32), ("progress", PROGRESS), ("user", c_void_p),
-                ("method", c_int32), ("n_samples", c_uint32), ("seed", c_uint64), ("as_published", c_int32)]
+                ("method", c_int32), ("n_samples", c_uint32), ("seed", c_uint64),
+                ("as_published", c_int32), ("background", c_int32), ("n_segments", c_uint32),
+                ("segment_of_residue", c_void_p)]
 
 
 class ResidueScore(ctypes.Structure):

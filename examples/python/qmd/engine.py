@@ -99,6 +99,7 @@ class _Context(_c.Handle):
     _free = "qmd_context_free"
 
 
+_BACKGROUNDS = {"pixels": 1, "other": 2}
 _METHODS = {"leave-one-out": 1, "shap": 2, "slic-lime": 4}
 
 
@@ -107,16 +108,23 @@ class _Explanation(_c.Handle):
 
 
 def explain(subject, data, frames, n_threads=1, progress=None, method="leave-one-out", n_samples=0, seed=1,
-            as_published=False):
+            as_published=False, background="pixels", segments=None):
     """Scores of residues: a list of (residue, score, standard error, rank), in the order of the molecule.
 
     `subject` is an Engine, or a Model in FP32. `residue` reads "A:127:VAL". `method` is "leave-one-out"; "shap" with
-    `n_samples` images a frame (0: 2 a residue and 2048 more), drawn by `seed`; or "slic-lime", as ICNNMD does (0: 1000),
-    of a model also with the defects of its script (`as_published`).
+    `n_samples` images a frame (0: as many as settle the top 20), drawn by `seed`; or "slic-lime", as ICNNMD does (0: 1000),
+    of a model also with the defects of its script (`as_published`). Residues that are left out become `background`: what
+    says nothing to the "pixels", or the mean of the "other" states. `segments`, the number of a segment from 0 for each
+    residue, scores segments; then `residue` is the segment's first.
     """
     frames = np.ascontiguousarray(frames, np.uint32)
+    segments = np.ascontiguousarray([] if segments is None else segments, np.uint32)
+    if segments.size not in (0, data.n_residues):
+        raise ValueError(f"segments must have a number for each of the {data.n_residues} residues")
     options = _c.ExplainOptions(n_threads=n_threads, method=_METHODS[method], n_samples=n_samples, seed=seed,
-                                as_published=int(as_published))
+                                as_published=int(as_published), background=_BACKGROUNDS[background])
+    if segments.size:
+        options.n_segments, options.segment_of_residue = segments.max() + 1, segments.ctypes.data
     name, handle = ("qmd_explain", subject._engine) if isinstance(subject, Engine) else ("qmd_explain_model", subject._pointer)
     out = ctypes.c_void_p()
     with _c.ProgressCall(progress) as options.progress:
