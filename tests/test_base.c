@@ -1,6 +1,7 @@
 /* Statuses, error texts, options, memory, log, progress, random numbers, the floating-point environment. */
 #include "support.h"
 
+#include <errno.h>
 #include <fenv.h>
 #include <math.h>
 #include <pthread.h>
@@ -184,6 +185,25 @@ START_TEST(aligned_memory_is_aligned_and_given_back) {
 		ck_assert_ptr_nonnull(block);
 		ck_assert_uint_eq((uintptr_t)block % 64, 0);
 		memset(block, 0xff, size); /* the address sanitizer sees an overrun, and the release a lost pointer */
+		qmdi_release_aligned(block);
+	}
+	ck_assert_uint_eq(qmdt_allocator_remove(), 0);
+}
+END_TEST
+
+START_TEST(large_blocks_start_at_huge_pages) {
+	enum { LEAST = 4 << 20 };
+	static const struct {
+		size_t size, alignment;
+	} cases[] = {{LEAST - 1, 64}, {LEAST, 2 << 20}, {LEAST + 1, 2 << 20}, {5 * LEAST, 2 << 20}};
+	qmdt_allocator_install(0);
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
+		errno = 33; /* whatever the system says to the wish for huge pages */
+		unsigned char *block = qmdi_aligned(cases[i].size, 1);
+		ck_assert_ptr_nonnull(block);
+		ck_assert_uint_eq((uintptr_t)block % cases[i].alignment, 0);
+		ck_assert_int_eq(errno, 33);
+		memset(block, 0xff, cases[i].size);
 		qmdi_release_aligned(block);
 	}
 	ck_assert_uint_eq(qmdt_allocator_remove(), 0);
@@ -377,6 +397,7 @@ int main(void) {
 	tcase_add_test(memory, sizes_that_overflow_are_refused_before_the_allocator_sees_them);
 	tcase_add_test(memory, nothing_is_a_valid_size);
 	tcase_add_test(memory, aligned_memory_is_aligned_and_given_back);
+	tcase_add_test(memory, large_blocks_start_at_huge_pages);
 	tcase_add_test(memory, a_resize_that_fails_keeps_the_block);
 	tcase_add_test(memory, an_allocator_must_be_whole);
 	suite_add_tcase(suite, memory);

@@ -1,7 +1,9 @@
 #include "memory.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 static void *default_allocate(void *user, size_t size) {
 	(void)user;
@@ -91,19 +93,44 @@ void qmdi_release(void *pointer) {
 }
 
 /* The host's allocator promises 16 bytes only: room for the alignment and for the pointer to give back. */
-#define ALIGNMENT 64
+#define ALIGNMENT ((size_t)64)
+#define HUGE_PAGE ((size_t)1 << 21)
+#define HUGE_LEAST (2 * HUGE_PAGE) /* smaller blocks are not worth the memory that whole pages waste */
+
+#if defined(MADV_HUGEPAGE) && !defined(MADV_COLLAPSE)
+#define MADV_COLLAPSE 25 /* Linux 6.1; older ones refuse it */
+#endif
+
+/* Ask for huge pages, of which a stream of weights crosses fewer: where pages come with the first write, and in the
+ * place of those that the allocator has used before. Where there are none, all stays as it is. */
+static void advise_huge(void *block, size_t size) {
+#ifdef MADV_HUGEPAGE
+	const int saved = errno;
+	(void)madvise(block, size, MADV_HUGEPAGE);
+	(void)madvise(block, size, MADV_COLLAPSE);
+	errno = saved;
+#else
+	(void)block;
+	(void)size;
+#endif
+}
 
 void *qmdi_aligned(size_t n, size_t size) {
-	if (product_overflows(n, size) || n * size > PTRDIFF_MAX - 2 * ALIGNMENT) {
+	if (product_overflows(n, size) || n * size > PTRDIFF_MAX - 3 * HUGE_PAGE) {
 		qmdi_fail(QMD_ERROR_MEMORY, "out of memory: %zu elements of %zu bytes were asked for", n, size);
 		return NULL;
 	}
-	char *raw = qmdi_allocate(n * size + ALIGNMENT + sizeof(void *));
+	const int is_huge = n * size >= HUGE_LEAST;
+	const size_t alignment = is_huge ? HUGE_PAGE : ALIGNMENT;
+	const size_t whole = is_huge ? (n * size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : n * size;
+	char *raw = qmdi_allocate(whole + alignment + sizeof(void *));
 	if (!raw)
 		return NULL;
 	uintptr_t start = (uintptr_t)raw + sizeof(void *);
-	char *aligned = raw + sizeof(void *) + (ALIGNMENT - start % ALIGNMENT) % ALIGNMENT;
+	char *aligned = raw + sizeof(void *) + (alignment - start % alignment) % alignment;
 	memcpy(aligned - sizeof(void *), &raw, sizeof raw);
+	if (is_huge)
+		advise_huge(aligned, whole);
 	return aligned;
 }
 
