@@ -371,8 +371,10 @@ static void keep_line(void *user, qmd_log_level level, const char *text) {
 static const char *write_moves(const char *name, const double moves[5], const double *lengths) {
 	static const double angles[15] = {90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90, 90};
 	double xyz[5][2][3] = {{{0}}};
-	for (size_t i = 0; i < 5; i++)
+	for (size_t i = 0; i < 5; i++) {
+		xyz[i][1][0] = 1.5;
 		xyz[i][1][1] = moves[i];
+	}
 	return qmdt_write_netcdf(
 		name, &(qmdt_netcdf){.n_frames = 5, .n_atoms = 2, .xyz = &xyz[0][0][0], .lengths = lengths, .angles = angles});
 }
@@ -397,6 +399,25 @@ START_TEST(warns_once_of_jumps_over_half_a_box) {
 	ck_assert_uint_eq(lines.n, 1);
 	ck_assert_ptr_nonnull(
 		strstr(lines.last, "jumps.nc: frame 2: chain A residue 1 ALA atom CA moves by 21.0 angstrom along y"));
+	qmd_dataset_free(dataset);
+}
+END_TEST
+
+START_TEST(refuses_frames_of_zeros) {
+	const char *pdb = qmdt_write_pdb("two.pdb", "A:1:ALA:N A:1:ALA:CA A:2:ALA:CA");
+	static const double xyz[3][3][3] = {{{0, 0, 0}, {0, 0, 0}, {0, 0, 1}}, {{0}}, {{7, 7, 7}, {7, 7, 7}, {7, 7, 7}}};
+	const char *path = qmdt_write_netcdf("zeros.nc", &(qmdt_netcdf){.n_frames = 3, .n_atoms = 3, .xyz = &xyz[0][0][0]});
+	qmd_dataset *dataset = new_dataset(NULL, NULL, 1);
+	float read[9];
+	qmdt_ok(qmd_dataset_add_state(dataset, "a", pdb, &path, 1));
+	qmdt_ok(qmd_dataset_read(dataset, 0, read));
+	qmdt_fails(qmd_dataset_read(dataset, 1, read), QMD_ERROR_RANGE,
+			   "zeros.nc: frame 1: all atoms are in one place, (0, 0, 0)");
+	qmdt_fails(qmd_dataset_read(dataset, 2, read), QMD_ERROR_RANGE, "in one place, (7, 7, 7)");
+	qmd_dataset_free(dataset);
+	dataset = new_dataset("name N", NULL, 1); /* one atom is always in one place */
+	qmdt_ok(qmd_dataset_add_state(dataset, "a", pdb, &path, 1));
+	qmdt_ok(qmd_dataset_read(dataset, 1, read));
 	qmd_dataset_free(dataset);
 }
 END_TEST
@@ -734,6 +755,7 @@ int main(void) {
 	tcase_add_test(matching, selects_among_the_shared_atoms);
 	tcase_add_test(matching, gives_boxes);
 	tcase_add_test(matching, warns_once_of_jumps_over_half_a_box);
+	tcase_add_test(matching, refuses_frames_of_zeros);
 	tcase_add_test(map, follows_the_map_file);
 	tcase_add_test(map, warns_of_lines_about_other_states);
 	tcase_add_test(map, swaps_atoms_by_the_map_file);

@@ -263,7 +263,8 @@ QMD_API qmd_status qmd_dataset_frame_origin(const qmd_dataset *dataset, size_t f
  * Read the shared atoms of one frame.
  *
  * @param[out] xyz  n_atoms * 3 floats, in angstrom, in the order of qmd_dataset_atom()
- * @return QMD_OK; QMD_ERROR_RANGE; QMD_ERROR_IO
+ * @return QMD_OK; QMD_ERROR_RANGE beyond the last frame, or if a file's frame has all atoms in one place or one that is
+ *         not finite; QMD_ERROR_IO
  * @since 0.1
  */
 QMD_API qmd_status qmd_dataset_read(qmd_dataset *dataset, size_t frame, float *xyz);

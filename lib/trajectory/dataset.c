@@ -7,6 +7,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "selection.h"
+#include "trajectory_internal.h"
 
 #define LABEL_STREAM ((uint64_t)1 << 34) /* of random numbers */
 
@@ -451,6 +452,19 @@ qmd_status qmd_dataset_frame_origin(const qmd_dataset *dataset, size_t frame, qm
 	return QMD_OK;
 }
 
+/* What writers that died leave behind: no molecule has all its atoms in one place. */
+static qmd_status check_extent(const qmd_dataset *dataset, const qmdi_replica *replica, size_t file_frame,
+							   const float *xyz) {
+	size_t i = 3;
+	while (i < 3 * dataset->n_shared && xyz[i] == xyz[i - 3])
+		i++;
+	if (dataset->n_shared < 2 || i < 3 * dataset->n_shared)
+		return QMD_OK;
+	return qmdi_fail(QMD_ERROR_RANGE, "%s: frame %zu: all atoms are in one place, (%g, %g, %g)",
+					 qmdi_trajectory_path(replica->trajectory, file_frame), file_frame, (double)xyz[0], (double)xyz[1],
+					 (double)xyz[2]);
+}
+
 qmd_status qmd_dataset_read(qmd_dataset *dataset, size_t frame, float *xyz) {
 	QMDI_REQUIRE(dataset);
 	QMDI_REQUIRE(xyz);
@@ -466,6 +480,8 @@ qmd_status qmd_dataset_read(qmd_dataset *dataset, size_t frame, float *xyz) {
 		whole = replica->xyz + at.frame * state->topology->n_atoms * 3;
 	for (size_t i = 0; i < dataset->n_shared; i++)
 		memcpy(&xyz[3 * i], &whole[3 * (size_t)state->shared[i]], 3 * sizeof *xyz);
+	if (replica->trajectory)
+		QMDI_TRY(check_extent(dataset, replica, at.frame * dataset->stride, xyz));
 	if (replica->trajectory && !replica->has_jumped)
 		qmdi_dataset_look_for_jump(dataset, state, replica, source, at.frame * dataset->stride, xyz);
 	return QMD_OK;
