@@ -194,7 +194,7 @@ FAILS(qmd_explanation_residue, const qmd_explanation *explanation, size_t index,
 GIVES_NOTHING(size_t, qmd_explanation_n_frames, const qmd_explanation *explanation)
 GIVES_NOTHING(const double *, qmd_explanation_frame_scores, const qmd_explanation *explanation)
 FAILS(qmd_explain_deletion, const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
-      const uint32_t *order, const qmd_explain_options *options, double *margins)
+      const uint32_t *order, size_t n_steps, const qmd_explain_options *options, double *margins)
 FAILS(qmd_explanation_work, const qmd_explanation *explanation, qmd_explain_work *work)
 FAILS(qmd_explanation_fit, const qmd_explanation *explanation, size_t index, qmd_explain_fit *fit)
 GIVES_NOTHING(const double *, qmd_explanation_frame_errors, const qmd_explanation *explanation)

@@ -26,17 +26,22 @@ static double true_margin(const qmdt_linear *fixture, const uint32_t *order, siz
 
 static void check_order(const qmdt_linear *fixture, const uint32_t *order) {
 	double margins[LINEAR_N_RESIDUES + 1], again[LINEAR_N_RESIDUES + 1];
-	qmdt_ok(qmd_explain_deletion(fixture->engine, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, order, NULL,
-								 margins));
+	qmdt_ok(qmd_explain_deletion(fixture->engine, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, order,
+								 LINEAR_N_RESIDUES, NULL, margins));
 	for (size_t i = 0; i <= LINEAR_N_RESIDUES; i++)
 		ck_assert_double_eq_tol(margins[i], true_margin(fixture, order, i), 1e-5);
 	qmd_explain_options options;
 	qmd_explain_options_init(&options);
 	options.n_threads = 3;
 	options.method = QMD_EXPLAIN_SHAP; /* says nothing here */
-	qmdt_ok(qmd_explain_deletion(fixture->engine, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, order, &options,
-								 again));
+	qmdt_ok(qmd_explain_deletion(fixture->engine, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, order,
+								 LINEAR_N_RESIDUES, &options, again));
 	ck_assert_mem_eq(margins, again, sizeof margins);
+	qmdt_ok(qmd_explain_deletion(fixture->engine, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, order, 4, NULL,
+								 again));
+	const size_t left_out[] = {0, 2, 4, 6, 9};
+	for (size_t i = 0; i <= 4; i++)
+		ck_assert_double_eq(again[i], margins[left_out[i]]);
 }
 
 START_TEST(margins_fall_as_residues_are_left_out) {
@@ -54,14 +59,22 @@ START_TEST(what_is_no_order_is_refused) {
 	double margins[LINEAR_N_RESIDUES + 1] = {77};
 	const uint32_t twice[] = {0, 1, 2, 3, 4, 5, 6, 7, 3}, beyond[] = {0, 1, 2, 9, 4, 5, 6, 7, 8};
 	const uint32_t good[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, twice, NULL, margins),
+	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, twice, LINEAR_N_RESIDUES, NULL,
+									margins),
 			   QMD_ERROR_ARGUMENT, "order[8] is 3, which is there twice");
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, beyond, NULL, margins),
+	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, beyond, LINEAR_N_RESIDUES, NULL,
+									margins),
 			   QMD_ERROR_ARGUMENT, "order[3] is 9, which is no residue");
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, NULL, NULL, margins),
+	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, NULL, LINEAR_N_RESIDUES, NULL,
+									margins),
 			   QMD_ERROR_ARGUMENT, "order");
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 0, good, NULL, margins),
+	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 0, good, LINEAR_N_RESIDUES, NULL,
+									margins),
 			   QMD_ERROR_ARGUMENT, "no frames");
+	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, good, 10, NULL, margins),
+			   QMD_ERROR_ARGUMENT, "n_steps is 10, expected 1 to 9");
+	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, good, 0, NULL, margins),
+			   QMD_ERROR_ARGUMENT, "n_steps is 0");
 	ck_assert_double_eq(margins[0], 77);
 	qmdt_linear_teardown(&fixture);
 }
@@ -106,7 +119,7 @@ START_TEST(a_cancelled_job_keeps_the_frames_that_are_done) {
 	double margins[LINEAR_N_RESIDUES + 1] = {77};
 	at = 5; /* half a curve is none */
 	ck_assert_int_eq(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, LINEAR_N_FRAMES, order,
-										  &options, margins),
+										  LINEAR_N_RESIDUES, &options, margins),
 					 QMD_ERROR_CANCELLED);
 	ck_assert_double_eq(margins[0], 77);
 	qmdt_linear_teardown(&fixture);

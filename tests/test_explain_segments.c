@@ -157,7 +157,7 @@ START_TEST(wrong_segments_and_backgrounds_are_refused) {
 	options.n_segments = N_SEGMENTS;
 	double margins[LINEAR_N_RESIDUES + 1];
 	const uint32_t order[LINEAR_N_RESIDUES] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, order, &options, margins),
+	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, order, 2, &options, margins),
 			   QMD_ERROR_ARGUMENT, "of residues alone");
 
 	qmd_dataset *one_state;

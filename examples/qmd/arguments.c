@@ -48,6 +48,10 @@ static const option_row option_rows[] = {
 	{OPTION_CLIP_WEIGHTS, 0, "clip-weights", NULL, "make quantized weights of -128, which are refused otherwise, -127"},
 	{OPTION_EXPLAIN_FRAMES, 0, "explain-frames", "N",
 	 "score residues on at most N held-out frames of a fold, evenly spread (default: 200)"},
+	{OPTION_EXPLAIN_SEEDS, 0, "explain-seeds", "N",
+	 "also train each fold from N - 1 more seeds, and see which residues those find (default: 1)"},
+	{OPTION_TRUST_FRAMES, 0, "trust-frames", "N",
+	 "compare scores on at most N held-out frames of a fold, evenly spread (default: 20)"},
 	{OPTION_METHOD, 0, "method", "KIND", "how residues are scored: leave-one-out (default) or shap"},
 	{OPTION_SAMPLES, 0, "samples", "N", "shap: images a frame, 4 a residue at least (default: 2 a residue and 2048)"},
 	{OPTION_NUMBERING, 0, "numbering", "FILE",
@@ -286,6 +290,10 @@ static int read_data_option(program_arguments *a, const option_row *row, const c
 		return read_size(row, text, 0, INT32_MAX, &a->frame);
 	case OPTION_EXPLAIN_FRAMES:
 		return read_size(row, text, 1, INT32_MAX, &a->explain_frames);
+	case OPTION_EXPLAIN_SEEDS:
+		return read_size(row, text, 1, 100, &a->explain_seeds);
+	case OPTION_TRUST_FRAMES:
+		return read_size(row, text, 1, INT32_MAX, &a->trust_frames);
 	case OPTION_METHOD:
 		return read_choice(row, method_choices, text, &a->method);
 	case OPTION_SAMPLES:
@@ -446,6 +454,8 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 							 .activations_type = onnx.activations_type,
 							 .opset = onnx.opset,
 							 .explain_frames = 200,
+							 .explain_seeds = 1,
+							 .trust_frames = 20,
 							 .method = QMD_EXPLAIN_LEAVE_ONE_OUT,
 							 .frame = SIZE_MAX,
 							 .seed = train.seed,

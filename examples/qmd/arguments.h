@@ -42,6 +42,8 @@ typedef enum option_code {
 	OPTION_SAMPLES,
 	OPTION_NUMBERING,
 	OPTION_CONTROL,
+	OPTION_EXPLAIN_SEEDS,
+	OPTION_TRUST_FRAMES,
 	OPTION_TOPOLOGY,
 	OPTION_MODEL,
 	OPTION_FRAME,
@@ -98,7 +100,7 @@ typedef struct program_arguments {
 	int32_t onnx_target, onnx_layout, activations_type;
 	uint32_t opset;
 	int clip_weights;
-	size_t explain_frames;
+	size_t explain_frames, explain_seeds, trust_frames;
 	int32_t method;   /* a qmd_explain_method */
 	uint32_t samples; /* 0: as many as the library takes */
 	size_t frame;     /* 0-based; SIZE_MAX: all */

@@ -1,8 +1,10 @@
 #include "commands.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "files.h"
+#include "machine.h"
 #include "picture.h"
 #include "pipeline.h"
 #include "report.h"
@@ -67,6 +69,33 @@ static int choose_pictures(const study *s, const example_fold *example, uint32_t
 	return PROGRAM_OK;
 }
 
+static int map_residues(study *s) {
+	const size_t n = qmd_dataset_n_atoms(s->dataset);
+	s->residue_of_atom = calloc(n + 1, sizeof *s->residue_of_atom);
+	if (!s->residue_of_atom)
+		return fail_memory();
+	for (size_t i = 0; i < n; i++) {
+		qmd_atom atom;
+		TRY_QMD(qmd_dataset_atom(s->dataset, i, &atom));
+		s->residue_of_atom[i] = atom.residue;
+	}
+	return PROGRAM_OK;
+}
+
+static int explain_pictures(study *s, const example_fold *example, const uint32_t *frames, size_t n) {
+	const size_t n_scores = n * qmd_dataset_n_residues(s->dataset);
+	s->picture_scores = calloc(n_scores + 1, sizeof *s->picture_scores);
+	if (!s->picture_scores)
+		return fail_memory();
+	if (n == 0)
+		return PROGRAM_OK;
+	qmd_explanation *explanation;
+	TRY_QMD(qmd_explain(example->engine, s->dataset, frames, n, NULL, &explanation));
+	memcpy(s->picture_scores, qmd_explanation_frame_scores(explanation), n_scores * sizeof *s->picture_scores);
+	qmd_explanation_free(explanation);
+	return map_residues(s);
+}
+
 static int write_pictures(study *s, const example_fold *example) {
 	const qmd_pixels *pixels = qmd_engine_pixels(example->engine);
 	uint32_t *chosen = calloc(s->arguments->n_states, sizeof *chosen);
@@ -78,6 +107,8 @@ static int write_pictures(study *s, const example_fold *example) {
 	s->pictures_side = qmd_pixels_side(pixels);
 	if (code == PROGRAM_OK)
 		code = picture_write(path, s->pictures.images, n, s->pictures_side, s->pictures.type, ZOOM);
+	if (code == PROGRAM_OK)
+		code = explain_pictures(s, example, chosen, n);
 	free(chosen);
 	free(path);
 	return code;
@@ -105,6 +136,7 @@ static int finish(study *s) {
 		code = measure_time(s, &example);
 	if (code == PROGRAM_OK)
 		code = write_pictures(s, &example);
+	s->machine = machine_describe(example.engine);
 	release_example(&example);
 	TRY(code);
 	TRY(study_combine_residues(s));
@@ -178,6 +210,9 @@ static int run(const program_arguments *arguments) {
 	json_decref(s.timing);
 	free(s.class_of_state);
 	free(s.residues);
+	free(s.picture_scores);
+	free(s.residue_of_atom);
+	json_decref(s.machine);
 	numbering_release(&s.labels);
 	data_release_images(&s.pictures);
 	qmd_dataset_free(s.dataset);
@@ -206,6 +241,8 @@ static const option_code options[] = {OPTION_STATE,
 									  OPTION_OBSERVER,
 									  OPTION_NO_COLLAPSE,
 									  OPTION_EXPLAIN_FRAMES,
+									  OPTION_EXPLAIN_SEEDS,
+									  OPTION_TRUST_FRAMES,
 									  OPTION_NUMBERING,
 									  OPTION_CONTROL,
 									  OPTION_SEED,

@@ -39,7 +39,11 @@ static const char style[] =
 	".wide svg{min-width:900px;width:100%;height:auto;display:block}"
 	"figure{margin:0}figcaption{font-size:.9rem;margin-top:.5rem;max-width:46rem}"
 	"figcaption+.scroll{margin-top:.5rem}"
-	"figure img{width:100%;display:block;image-rendering:pixelated;border:1px solid var(--line)}"
+	".picture{position:relative;border:1px solid var(--line)}"
+	".picture img{width:100%;display:block;image-rendering:pixelated}"
+	".overlay{position:absolute;inset:0;width:100%;height:100%}.overlay .fade{fill:var(--paper)}"
+	".overlay .top{fill:none;pointer-events:all;stroke:#d4006a;stroke-width:2;vector-effect:non-scaling-stroke;"
+	"stroke-linecap:square}"
 	"@media screen and (prefers-color-scheme:dark){:root{color-scheme:dark;--paper:#14171a;--ink:#e6e8ea;"
 	"--soft:#98a2ac;--line:#2d3339}}"
 	"@media print{@page{margin:16mm}body{font-size:10pt}main{max-width:none;padding:0}section{margin-top:1.6rem}"
@@ -228,12 +232,16 @@ static void put_base64(FILE *out, const unsigned char *data, size_t size) {
 	}
 }
 
-void page_png(page *p, const unsigned char *png, size_t size, const char *caption) {
-	fprintf(p->out, "<figure><img alt=\"");
+void page_png(page *p, const unsigned char *png, size_t size, const char *caption, page_draw_fn draw,
+			  const void *user) {
+	fprintf(p->out, "<figure><div class=\"picture\"><img alt=\"");
 	page_escape(p->out, caption);
 	fprintf(p->out, "\" src=\"data:image/png;base64,");
 	put_base64(p->out, png, size);
 	fprintf(p->out, "\">");
+	if (draw)
+		draw(p->out, user);
+	fprintf(p->out, "</div>");
 	put_element(p, "figcaption", "", caption);
 	fprintf(p->out, "</figure>\n");
 }

@@ -44,8 +44,11 @@ void page_table(page *p, table *t, const char *caption);
 void page_plots_begin(page *p, int is_wide);
 void page_plots_end(page *p);
 
-/* An image of whole pixels, enlarged without smoothing, in a row of plots. */
-void page_png(page *p, const unsigned char *png, size_t size, const char *caption);
+/* Draw an SVG of the class "overlay". */
+typedef void (*page_draw_fn)(FILE *out, const void *user);
+
+/* An image of whole pixels, enlarged without smoothing, in a row of plots; `draw` (NULL: nothing) draws over it. */
+void page_png(page *p, const unsigned char *png, size_t size, const char *caption, page_draw_fn draw, const void *user);
 
 /* End the page and write it. Releases it. */
 int page_write(page *p, const char *path);

@@ -4,7 +4,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "picture.h"
 #include "plot.h"
 #include "report.h"
 #include "study.h"
@@ -139,28 +138,6 @@ static void put_run(page *p, const study_report *r) {
 		page_paragraph(p, "A control: frames were handed out among the states at random, so that states say nothing of "
 						  "them. Accuracies should be those of chance, and scores of residues within their errors.");
 	put_inputs(p, r);
-}
-
-static void put_pictures(page *p, const study_report *r) {
-	page_section(p, "What the network sees");
-	page_paragraph(
-		p,
-		"The first held-out frame of each state in fold 1. A pixel is an atom, in the order of the "
-		"molecule, row by row; %s.",
-		strcmp(text_of(json_object_get(r->json, "arguments"), "pixels"), "displacement") == 0
-			? "red, green and blue are its displacement along x, y and z from the mean training structure, and "
-			  "grey is none"
-			: "red, green and blue are its coordinates");
-	page_plots_begin(p, 0);
-	for (size_t i = 0; i < r->pictures->n; i++) {
-		unsigned char *png = NULL;
-		size_t size = 0;
-		const unsigned char *image = r->pictures->images + i * r->pictures->image_size;
-		if (picture_encode(image, 1, r->side, r->pictures->type, 1, 0, &png, &size) == PROGRAM_OK)
-			page_png(p, png, size, state_name(r, r->pictures->labels[i]));
-		free(png);
-	}
-	page_plots_end(p);
 }
 
 /* ---- Results ---- */
@@ -326,13 +303,31 @@ static void put_timing(page *p, const study_report *r) {
 	page_table(p, &t, "Milliseconds");
 }
 
+static void put_part(table *t, const char *key, const json_t *value) {
+	if (json_is_string(value)) {
+		table_cell(t, "%s", key);
+		table_cell(t, "%s", json_string_value(value));
+	}
+	size_t i;
+	json_t *item;
+	json_array_foreach((json_t *)value, i, item) {
+		table_cell(t, "%s", i == 0 ? key : "");
+		table_cell(t, "%s", json_string_value(item));
+	}
+}
+
 static void put_reproduction(page *p, const study_report *r) {
+	static const char *const parts[] = {"<part", "<version or name", NULL};
 	static const char *const headings[] = {"<option", "<value", NULL};
-	static const char *const seconds[] = {"<fold", "train", "quantize", "explain", NULL};
+	static const char *const seconds[] = {"<fold", "train", "quantize", "explain", "trust", NULL};
 	table t;
 	const char *key;
 	json_t *value, *fold;
 	size_t k;
+	page_section(p, "What it was made with");
+	table_start(&t, parts);
+	json_object_foreach(json_object_get(r->json, "made_with"), key, value) put_part(&t, key, value);
+	page_table(p, &t, NULL);
 	page_section(p, "To run it again");
 	page_paragraph(p,
 				   "Options of qmd study; version is that of libqmd. report.json beside this page holds all numbers.");
@@ -343,7 +338,7 @@ static void put_reproduction(page *p, const study_report *r) {
 	table_start(&t, seconds);
 	json_array_foreach(json_object_get(r->json, "folds"), k, fold) {
 		table_cell(&t, "%zu", k + 1);
-		for (size_t i = 1; i < 4; i++)
+		for (size_t i = 1; i < 5; i++)
 			table_number(&t, report_get(fold, "seconds", seconds[i], NULL), 1);
 	}
 	page_table(p, &t, "Seconds of each step; -: read from an earlier run");
@@ -356,9 +351,10 @@ int report_html_write(const char *path, const study_report *report) {
 	put_run(&p, report);
 	put_accuracy(&p, report);
 	put_residues(&p, report);
+	report_put_trust(&p, report);
 	put_curves(&p, report);
 	put_confusion(&p, report);
-	put_pictures(&p, report);
+	report_put_pictures(&p, report);
 	put_timing(&p, report);
 	put_reproduction(&p, report);
 	return page_write(&p, path);

@@ -15,9 +15,20 @@ typedef struct study_report {
 	size_t n_residues;
 	const pixel_set *pictures; /* images of side * side * 3, labelled with their states */
 	size_t side;
+	const double *picture_scores;    /* of the residues in each of them: [picture][residue] */
+	const uint32_t *residue_of_atom; /* [n_atoms]: an atom is a pixel */
+	size_t n_atoms;
 } study_report;
 
 int report_html_write(const char *path, const study_report *report);
+
+/* ---- report_pictures.c ---- */
+
+void report_put_pictures(page *p, const study_report *report);
+
+/* ---- report_trust.c ---- */
+
+void report_put_trust(page *p, const study_report *report);
 
 /* ---- report_plots.c ---- */
 

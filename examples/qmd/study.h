@@ -6,6 +6,7 @@
 
 #include "data.h"
 #include "numbering.h"
+#include "progress.h"
 #include "residues.h"
 #include "table.h"
 
@@ -24,6 +25,9 @@ typedef struct study {
 	numbering labels;   /* of --numbering */
 	pixel_set pictures; /* the first held-out frame of every state that has one, in fold 1 */
 	size_t pictures_side;
+	double *picture_scores;    /* of the residues in each picture: [picture][residue] */
+	uint32_t *residue_of_atom; /* [n_atoms] */
+	json_t *machine;           /* on what it was computed */
 } study;
 
 /* ---- study_identity.c: may a folder be gone on with? ---- */
@@ -45,6 +49,33 @@ int study_run_fold(const study *s, size_t number, json_t **result);
 /* Where the frames of a split that are held out come from: [{"file", "n_frames", "of"}, ...] */
 json_t *study_held_out(const study *s, const qmd_split *split);
 
+/* ---- study_trust.c ---- */
+
+#define TRUST_N_TOP 20
+
+/* A fold whose scores of residues are put to the test. */
+typedef struct trust_fold {
+	const study *study;
+	size_t number; /* 1-based */
+	const qmd_split *split;
+	const qmd_model *model;
+	const qmd_engine *engine;
+	progress_bar *bar;
+	const uint32_t *frames; /* held out, while it runs */
+	size_t n_frames;
+} trust_fold;
+
+/*
+ * {"n_frames", "int8_scores", "fp32_scores", "spearman", "top_overlap", "deletion": {"shares", "margins",
+ * "random_margins", "area", "random_area"}, and with --explain-seeds "seeds": [{"seed", "test_accuracy", "scores"}],
+ * "seeds_overlap"}. `residues` are the fold's, as they stand in the report. The JSON is the caller's, after a failure
+ * too.
+ */
+int study_trust_fold(trust_fold *fold, const json_t *residues, json_t **trust);
+
+/* What the folds say together, once their residues are combined. */
+json_t *study_describe_trust(const study *s);
+
 /* ---- study_report.c ---- */
 
 /* Combine the residues of the folds, over all their explained frames. */
@@ -63,6 +94,7 @@ int study_write_residues(const study *s);
 
 void study_accuracy_table(const json_t *report, table *t);
 void study_timing_table(const json_t *report, table *t);
+void study_trust_table(const json_t *report, table *t);
 
 /* The tables at the end. */
 void study_print(const study *s, const json_t *report);

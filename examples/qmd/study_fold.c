@@ -21,9 +21,9 @@ typedef struct fold {
 	qmd_model *model;
 	qmd_engine *engine;
 	pixel_set train_images, test_images;
-	double *train_scores, *test_scores;                      /* FP32, and scratch: [frame][class] */
-	double *int8_train_scores, *int8_test_scores;            /* [frame][class] */
-	double train_seconds, quantize_seconds, explain_seconds; /* NaN: read from disk */
+	double *train_scores, *test_scores;                                     /* FP32, and scratch: [frame][class] */
+	double *int8_train_scores, *int8_test_scores;                           /* [frame][class] */
+	double train_seconds, quantize_seconds, explain_seconds, trust_seconds; /* NaN: read from disk */
 	char label[32];
 	progress_bar bar;
 	training_log log;
@@ -226,6 +226,23 @@ static int explain(fold *f, json_t *result) {
 	return code;
 }
 
+static int put_to_the_test(fold *f, json_t *result) {
+	progress_bar bar = f->bar;
+	bar.log = NULL; /* of this fold's own network alone */
+	trust_fold trusted = {
+		.study = f->study, .number = f->number, .split = f->split, .model = f->model, .engine = f->engine, .bar = &bar};
+	json_t *trust = NULL;
+	const double start = seconds_now();
+	const int code = study_trust_fold(&trusted, json_object_get(result, "residues"), &trust);
+	f->trust_seconds = seconds_now() - start;
+	if (code == PROGRAM_OK && json_object_set(result, "trust", trust) == 0) {
+		json_decref(trust);
+		return PROGRAM_OK;
+	}
+	json_decref(trust);
+	return code == PROGRAM_OK ? report_fail() : code;
+}
+
 /* ---- The fold ---- */
 
 json_t *study_held_out(const study *s, const qmd_split *split) {
@@ -256,8 +273,10 @@ static int fill_result(fold *f, json_t *result) {
 	TRY(progress_check_interrupt());
 	TRY(evaluate(f, result));
 	TRY(explain(f, result));
-	json_t *seconds = json_pack("{s:o, s:o, s:o}", "train", report_number(f->train_seconds), "quantize",
-								report_number(f->quantize_seconds), "explain", report_number(f->explain_seconds));
+	TRY(put_to_the_test(f, result));
+	json_t *seconds = json_pack("{s:o, s:o, s:o, s:o}", "train", report_number(f->train_seconds), "quantize",
+								report_number(f->quantize_seconds), "explain", report_number(f->explain_seconds),
+								"trust", report_number(f->trust_seconds));
 	return json_object_set_new(result, "seconds", seconds) == 0 ? PROGRAM_OK : report_fail();
 }
 
@@ -289,7 +308,8 @@ int study_run_fold(const study *s, size_t number, json_t **result) {
 			  .result_path = files_path(s->folder, "fold-%zu.json", number),
 			  .train_seconds = NAN,
 			  .quantize_seconds = NAN,
-			  .explain_seconds = NAN};
+			  .explain_seconds = NAN,
+			  .trust_seconds = NAN};
 	snprintf(f.label, sizeof f.label, "fold %zu", number);
 	f.bar.label = f.label;
 	f.bar.log = &f.log;

@@ -153,9 +153,10 @@ static json_t *describe_files(const study *s) {
 }
 
 int study_write_report(const study *s, json_t **report) {
-	*report = json_pack("{s:s, s:s, s:O, s:s?, s:o, s:I, s:I, s:I, s:O, s:o, s:O, s:o}", "schema", SCHEMA, "version",
-						qmd_version(), "arguments", s->identity, "numbering", s->arguments->numbering, "states",
-						describe_states(s), "n_frames", (json_int_t)qmd_dataset_n_frames(s->dataset), "n_atoms",
+	*report = json_pack("{s:s, s:s, s:O, s:O, s:o, s:s?, s:o, s:I, s:I, s:I, s:O, s:o, s:O, s:o}", "schema", SCHEMA,
+						"version", qmd_version(), "arguments", s->identity, "made_with", s->machine, "trust",
+						study_describe_trust(s), "numbering", s->arguments->numbering, "states", describe_states(s),
+						"n_frames", (json_int_t)qmd_dataset_n_frames(s->dataset), "n_atoms",
 						(json_int_t)qmd_dataset_n_atoms(s->dataset), "n_residues",
 						(json_int_t)qmd_dataset_n_residues(s->dataset), "folds", s->folds, "mean",
 						describe_means(s->folds), "timing_ms", s->timing, "files", describe_files(s));
@@ -170,7 +171,10 @@ int study_write_page(const study *s, const json_t *report) {
 								.residues = s->residues,
 								.n_residues = s->n_residues,
 								.pictures = &s->pictures,
-								.side = s->pictures_side};
+								.side = s->pictures_side,
+								.picture_scores = s->picture_scores,
+								.residue_of_atom = s->residue_of_atom,
+								.n_atoms = qmd_dataset_n_atoms(s->dataset)};
 	char *path = files_path(s->folder, "report.html");
 	const int code = path ? report_html_write(path, &parts) : fail_memory();
 	free(path);
@@ -184,6 +188,9 @@ void study_print(const study *s, const json_t *report) {
 	table_print(&t, stdout);
 	study_timing_table(report, &t);
 	printf("\nA time-step in ms, one thread, one frame at a time\n");
+	table_print(&t, stdout);
+	study_trust_table(report, &t);
+	printf("\nHow far the scores of residues can be trusted\n");
 	table_print(&t, stdout);
 	residues_print_top(s->residues, s->n_residues, RESIDUES_LEFT_OUT);
 	printf(

@@ -55,3 +55,27 @@ void study_timing_table(const json_t *report, table *t) {
 	table_cell(t, "%s", "");
 	table_number(t, steps[0] / steps[1], 2);
 }
+
+static void trust_row(table *t, const char *what, double value, int decimals, double chance, int chance_decimals) {
+	table_cell(t, "%s", what);
+	table_number(t, value, decimals);
+	table_number(t, chance, chance_decimals);
+}
+
+void study_trust_table(const json_t *report, table *t) {
+	static const char *const headings[] = {"<", "found", "by chance", NULL};
+	const json_t *trust = json_object_get(report, "trust");
+	const double n_seeds = report_get(trust, "n_seeds", NULL), chance = report_get(trust, "overlap_by_chance", NULL);
+	char seeds[80];
+	table_start(t, headings);
+	trust_row(t, "of the 20 highest, what two folds share", report_get(trust, "folds_overlap", NULL), 2, chance, 2);
+	snprintf(seeds, sizeof seeds, "of the 20 highest, what networks of %.0f seeds share", n_seeds);
+	if (n_seeds > 1)
+		trust_row(t, seeds, report_get(trust, "seeds_overlap", NULL), 2, chance, 2);
+	trust_row(t, "of the 20 highest, what INT8 and FP32 share", report_get(trust, "int8_fp32_overlap", NULL), 2, chance, 2);
+	trust_row(t, "rank correlation of INT8 and FP32", report_get(trust, "int8_fp32_spearman", NULL), 4, 0, 0);
+	trust_row(t, "area below the deletion curve (small is good)", report_get(trust, "deletion_area", NULL), 3,
+			  report_get(trust, "random_deletion_area", NULL), 3);
+	trust_row(t, "residues beyond 3 standard errors", report_get(trust, "n_beyond_3_errors", NULL), 0,
+			  report_get(trust, "n_beyond_by_chance", NULL), 1);
+}

@@ -140,14 +140,17 @@ QMD_API qmd_status qmd_explain_model(const qmd_model *model, qmd_dataset *datase
  * compare with.
  *
  * @param order         the residues, first left out first, as indices in the order of the molecule; each once
+ * @param n_steps       1 to the number of residues: how many more are left out at each step is as even as can be
  * @param options       its method, n_samples and seed say nothing here; NULL for the defaults
- * @param[out] margins  n_residues + 1: margins[i] is the mean over `frames` with the first i of the order left out
- * @return QMD_OK; QMD_ERROR_ARGUMENT for an order that is none; else as qmd_explain(), margins untouched
+ * @param[out] margins  n_steps + 1: margins[i] is the mean over `frames` with the first i * n_residues / n_steps
+ *                      (rounded down) of the order left out
+ * @return QMD_OK; QMD_ERROR_ARGUMENT for an order or a number of steps that is none; else as qmd_explain(), margins
+ *         untouched
  * @since 0.1
  */
 QMD_API qmd_status qmd_explain_deletion(const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames,
-										size_t n_frames, const uint32_t *order, const qmd_explain_options *options,
-										double *margins);
+										size_t n_frames, const uint32_t *order, size_t n_steps,
+										const qmd_explain_options *options, double *margins);
 
 /** Free an explanation; NULL is allowed. @since 0.1 */
 QMD_API void qmd_explanation_free(qmd_explanation *explanation);

@@ -2,20 +2,25 @@
 #include "base/memory.h"
 #include "explain/explain_internal.h"
 
-/* A method whose scores are margins: with `i` residues left out, i from 0 to n_residues. */
+/* A method whose first n_steps + 1 scores are margins. */
 typedef struct deletion_method {
 	qmdi_explain_method method; /* first, so that a job's method leads here */
 	const uint32_t *order;
+	size_t n_steps;
 } deletion_method;
 
+static const deletion_method *own_method(const qmdi_explain_job *job) {
+	return (const deletion_method *)job->method;
+}
+
 static void draw(const qmdi_explain_job *job, const qmdi_explain_worker *worker, size_t variant, unsigned char *image) {
-	const uint32_t *order = ((const deletion_method *)job->method)->order;
-	for (size_t i = 0; i < variant; i++)
-		qmdi_explain_leave_out(job, worker, order[i], image);
+	const deletion_method *own = own_method(job);
+	for (size_t i = 0; i < variant * job->n_residues / own->n_steps; i++)
+		qmdi_explain_leave_out(job, worker, own->order[i], image);
 }
 
 static qmd_status score(const qmdi_explain_job *job, size_t frame, qmdi_explain_worker *worker, double *scores) {
-	return qmdi_explain_values(job, frame, worker, 0, job->n_scores, draw, qmdi_explain_margin, scores);
+	return qmdi_explain_values(job, frame, worker, 0, own_method(job)->n_steps + 1, draw, qmdi_explain_margin, scores);
 }
 
 static qmd_status check_order(const qmd_dataset *dataset, const uint32_t *order) {
@@ -33,19 +38,23 @@ static qmd_status check_order(const qmd_dataset *dataset, const uint32_t *order)
 }
 
 qmd_status qmd_explain_deletion(const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
-								const uint32_t *order, const qmd_explain_options *options, double *margins) {
+								const uint32_t *order, size_t n_steps, const qmd_explain_options *options,
+								double *margins) {
 	QMDI_REQUIRE(engine);
 	QMDI_REQUIRE(dataset);
 	QMDI_REQUIRE(frames);
 	QMDI_REQUIRE(order);
 	QMDI_REQUIRE(margins);
+	if (n_steps == 0 || n_steps > qmd_dataset_n_residues(dataset))
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain_deletion: n_steps is %zu, expected 1 to %zu", n_steps,
+						 qmd_dataset_n_residues(dataset));
 	QMDI_TRY(check_order(dataset, order));
-	const deletion_method method = {.method = {.score = score}, .order = order};
+	const deletion_method method = {.method = {.score = score}, .order = order, .n_steps = n_steps};
 	qmdi_explain_job job = {.method = &method.method, .n_more_scores = 1};
 	QMDI_TRY(qmdi_subject_of_engine(engine, &job.subject));
 	qmd_explanation *explanation = NULL;
 	const qmd_status status = qmdi_explain_run(&job, dataset, frames, n_frames, options, &explanation);
-	for (size_t i = 0; status == QMD_OK && i < explanation->n_residues; i++)
+	for (size_t i = 0; status == QMD_OK && i <= n_steps; i++)
 		margins[i] = explanation->residues[i].score;
 	qmd_explanation_free(explanation);
 	return status;

@@ -29,7 +29,7 @@ def state(name, replicas=(1, 2, 3), folder=DATA):
 # Alpha carbons of every fourth frame: an image of 15 x 15, trained in a moment.
 STATES = state("open") + state("closed")
 SMALL = STATES + ["--select", "name CA", "--stride", "4"]
-BRIEF = ["--epochs", "4", "--qat-epochs", "1", "--learning-rate", "0.001"]
+BRIEF = ["--trust-frames", "4", "--epochs", "4", "--qat-epochs", "1", "--learning-rate", "0.001"]
 
 
 def qmd(*arguments, timeout=300):

@@ -165,6 +165,7 @@ def test_deletion_curves_begin_and_end_alike(data, small_study):
     assert curve.shape == (data.n_residues + 1,)
     assert (curve[0], curve[-1]) == (back[0], back[-1]) and not np.array_equal(curve, back)
     scores = [score for _, score, _, _ in qmd.explain(engine, data, frames)]
+    np.testing.assert_array_equal(qmd.deletion_curve(engine, data, frames, order, n_steps=2), curve[[0, 107, 214]])
     assert curve[0] - curve[1] == pytest.approx(scores[order[0]], abs=1e-9)
     with pytest.raises(ValueError, match="214 residues"):
         qmd.deletion_curve(engine, data, frames, order[1:])

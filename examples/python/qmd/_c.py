@@ -213,7 +213,7 @@ _FUNCTIONS = {
     "qmd_context_device_info": (Error, [_HANDLE, POINTER(ContextDevice)]),
     "qmd_context_run_outputs": (Error, [_HANDLE, POINTER(Frame), c_size_t, POINTER(Output), c_size_t]),
     "qmd_explain_options_init_sized": (None, [POINTER(ExplainOptions), c_size_t]),
-    "qmd_explain_deletion": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, c_void_p, POINTER(ExplainOptions), c_void_p]),
+    "qmd_explain_deletion": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, c_void_p, c_size_t, POINTER(ExplainOptions), c_void_p]),
     "qmd_explain": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, POINTER(ExplainOptions), _OUT]),
     "qmd_explain_model": (Error, [_HANDLE, _HANDLE, c_void_p, c_size_t, POINTER(ExplainOptions), _OUT]),
     "qmd_explanation_free": (None, [_HANDLE]),

@@ -141,16 +141,17 @@ def explain(subject, data, frames, n_threads=1, progress=None, method="leave-one
     return scores
 
 
-def deletion_curve(engine, data, frames, order, n_threads=1, progress=None):
-    """The mean margin over frames as residues are left out one after another: an array of len(order) + 1.
+def deletion_curve(engine, data, frames, order, n_steps=None, n_threads=1, progress=None):
+    """The mean margin over frames as residues are left out, in so many steps (None: one at a time): an array of n_steps + 1.
 
     `order` has the index of each residue once, the first to be left out first.
     """
     frames, order = np.ascontiguousarray(frames, np.uint32), np.ascontiguousarray(order, np.uint32)
     if order.shape != (data.n_residues,):
         raise ValueError(f"order must have the {data.n_residues} residues, each once")
-    options, margins = _c.ExplainOptions(n_threads=n_threads), np.empty(len(order) + 1)
+    n_steps = len(order) if n_steps is None else n_steps
+    options, margins = _c.ExplainOptions(n_threads=n_threads), np.empty(n_steps + 1)
     with _c.ProgressCall(progress) as options.progress:
         _c.library().qmd_explain_deletion(engine._engine, data._pointer, frames.ctypes.data, len(frames), order.ctypes.data,
-                                          ctypes.byref(options), margins.ctypes.data)
+                                          n_steps, ctypes.byref(options), margins.ctypes.data)
     return margins
