@@ -10,7 +10,7 @@ quick=0
 
 # shellcheck source=cmake/dependencies.sh
 . cmake/dependencies.sh
-qmd_install_packages $qmd_build_packages check git python3 python3-venv doxygen mandoc locales clang clang-format clang-tidy
+qmd_install_packages $qmd_build_packages check git python3 python3-venv doxygen mandoc mpich libmpich-dev locales clang clang-format clang-tidy
 
 say() {
 	printf '\n== %s\n' "$*"

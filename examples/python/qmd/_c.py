@@ -204,6 +204,7 @@ _FUNCTIONS = {
     "qmd_engine_class_name": (c_char_p, [_HANDLE, c_size_t]),
     "qmd_engine_n_atoms": (c_size_t, [_HANDLE]),
     "qmd_engine_atom": (Error, [_HANDLE, c_size_t, POINTER(Atom)]),
+    "qmd_engine_match": (Error, [_HANDLE, POINTER(Atom), c_size_t, c_void_p]),
     "qmd_engine_n_layers": (c_size_t, [_HANDLE]),
     "qmd_engine_layer_info": (Error, [_HANDLE, c_size_t, POINTER(EngineLayer)]),
     "qmd_engine_passes": (c_char_p, [_HANDLE]),

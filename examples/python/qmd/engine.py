@@ -62,6 +62,18 @@ class Engine(_c.Handle):
         _c.library().qmd_engine_atom(self._engine, index, ctypes.byref(atom))
         return atom
 
+    def match(self, atoms):
+        """Where the engine's atoms stand in a host's list of (chain, residue number, residue name, atom name).
+
+        The result is what run() takes as `indices`. Where no atom of the host has a chain, chains are not compared.
+        """
+        rows = (_c.Atom * len(atoms))(*(
+            _c.Atom(name=name.encode(), residue_name=residue_name.encode(), chain=chain.encode(), residue_number=number)
+            for chain, number, residue_name, name in atoms))
+        indices = np.empty(self.n_atoms, np.uint32)
+        _c.library().qmd_engine_match(self._engine, rows, len(rows), indices.ctypes.data)
+        return indices
+
     @property
     def passes(self):
         """What the compiler's passes did, a line each."""
