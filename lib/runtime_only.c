@@ -188,6 +188,11 @@ MAKES_NONE(qmd_explain, explanation, const qmd_engine *engine, qmd_dataset *data
            size_t n_frames, const qmd_explain_options *options, qmd_explanation **explanation)
 MAKES_NONE(qmd_explain_model, explanation, const qmd_model *model, qmd_dataset *dataset, const uint32_t *frames,
            size_t n_frames, const qmd_explain_options *options, qmd_explanation **explanation)
+FAILS(qmd_explanation_save, const qmd_explanation *explanation, const char *note, const char *path)
+MAKES_NONE(qmd_explanation_load, explanation, const char *path, qmd_explanation **explanation)
+GIVES_NOTHING(const char *, qmd_explanation_note, const qmd_explanation *explanation)
+MAKES_NONE(qmd_explanation_merge, explanation, const qmd_explanation *const *shards, size_t n,
+           qmd_explanation **explanation)
 FREES_NOTHING(qmd_explanation_free, qmd_explanation)
 GIVES_NOTHING(size_t, qmd_explanation_n_residues, const qmd_explanation *explanation)
 FAILS(qmd_explanation_residue, const qmd_explanation *explanation, size_t index, qmd_residue_score *score)

@@ -10,6 +10,8 @@
  *     mean margin ..., without the ten best residues ...
  *     ... % of the multiplications were saved
  *     frame ... by Shapley values, from ... samples: R2 ..., residue 1 ... +- ...
+ *     20 held-out frames, in shards:
+ *     ... the margin falls by ... (...) without it
  *     in FP32:
  *     ... the margin falls by ... (...) without it
  */
@@ -100,6 +102,35 @@ static void explain(const qmd_engine *engine, qmd_dataset *dataset, const qmd_sp
 }
 /* [explain] */
 
+/* [explain in shards] */
+#define N_SHARDS 2
+
+/* As jobs of their own would: each saves its shard, and one that comes after them puts them together. */
+static void explain_in_shards(const qmd_engine *engine, qmd_dataset *dataset, const qmd_split *split) {
+	static const char *const paths[N_SHARDS] = {"shard-1.qmx", "shard-2.qmx"};
+	qmd_explanation *shards[N_SHARDS], *whole;
+	size_t n;
+	const uint32_t *frames = qmd_split_test(split, &n);
+	qmd_explain_options options;
+	qmd_explain_options_init(&options);
+	options.n_shards = N_SHARDS;
+	for (options.shard = 0; options.shard < N_SHARDS; options.shard++) {
+		qmd_explanation *shard;
+		check(qmd_explain(engine, dataset, frames, n, &options, &shard));
+		check(qmd_explanation_save(shard, "held-out frames", paths[options.shard]));
+		qmd_explanation_free(shard);
+	}
+	for (size_t i = 0; i < N_SHARDS; i++)
+		check(qmd_explanation_load(paths[i], &shards[i]));
+	check(qmd_explanation_merge((const qmd_explanation *const *)shards, N_SHARDS, &whole));
+	printf("%zu %s, in shards:\n", qmd_explanation_n_frames(whole), qmd_explanation_note(whole));
+	print_best(whole, 1);
+	for (size_t i = 0; i < N_SHARDS; i++)
+		qmd_explanation_free(shards[i]);
+	qmd_explanation_free(whole);
+}
+/* [explain in shards] */
+
 /* [explain a model] */
 static void explain_model(qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels) {
 	qmd_model *model = train_briefly(dataset, split, pixels); /* bound to the pixels */
@@ -124,6 +155,7 @@ int main(int argc, char **argv) {
 	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
 	qmd_engine *engine = make_engine(dataset, split, pixels);
 	explain(engine, dataset, split);
+	explain_in_shards(engine, dataset, split);
 	explain_model(dataset, split, pixels);
 	qmd_engine_free(engine);
 	qmd_pixels_free(pixels);

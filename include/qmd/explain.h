@@ -65,6 +65,9 @@ typedef struct qmd_explain_options {
 										   ranges. What the explanation has of residues it then has of segments, and
 										   qmd_residue_score.residue is the first atom of the segment. Borrowed for the
 										   call */
+	uint32_t n_shards; /**< cut the frames into so many parts, at most as many as there are frames and 65536, and
+						  score one of them (qmd_explanation_save()); 0 (default): score all */
+	uint32_t shard;    /**< which of them, from 0 */
 } qmd_explain_options;
 
 /** Fill in defaults. @since 0.1 */
@@ -151,6 +154,44 @@ QMD_API qmd_status qmd_explain_model(const qmd_model *model, qmd_dataset *datase
 QMD_API qmd_status qmd_explain_deletion(const qmd_engine *engine, qmd_dataset *dataset, const uint32_t *frames,
 										size_t n_frames, const uint32_t *order, size_t n_steps,
 										const qmd_explain_options *options, double *margins);
+
+/**
+ * Save a shard: an explanation that was made with n_shards set.
+ *
+ * @param note  a text that qmd_explanation_note() gives back, for example where the data are; all shards of a run must
+ *              have the same; NULL for none
+ * @param path  the file; replaced at once, an old one stays whole if that fails
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_STATE if it is no shard; QMD_ERROR_RANGE for a note of more than 1 MiB;
+ *         QMD_ERROR_IO
+ *
+ * A cancelled explanation may be saved too: qmd_explanation_merge() says that it is not whole.
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_explanation_save(const qmd_explanation *explanation, const char *note, const char *path);
+
+/**
+ * Load a shard.
+ *
+ * @param[out] explanation  free with qmd_explanation_free()
+ * @return QMD_OK; QMD_ERROR_IO; QMD_ERROR_FORMAT for a file that is no shard or contradicts itself; QMD_ERROR_VERSION
+ *         for a newer one; QMD_ERROR_CORRUPT for a damaged one
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_explanation_load(const char *path, qmd_explanation **explanation);
+
+/** The note that a shard was saved with, or ""; borrowed until the explanation is freed. @since 0.1 */
+QMD_API const char *qmd_explanation_note(const qmd_explanation *explanation);
+
+/**
+ * Put the shards of a run together: what comes out is that of one run over all its frames, bit for bit.
+ *
+ * @param shards  n loaded shards, in any order; they stay the caller's
+ * @param[out] explanation  free with qmd_explanation_free(); its note is theirs
+ * @return QMD_OK; QMD_ERROR_ARGUMENT if one is missing, there twice, or of another engine, data set, list of frames or
+ *         options than the first; QMD_ERROR_STATE if one was interrupted. The message names the file
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_explanation_merge(const qmd_explanation *const *shards, size_t n, qmd_explanation **explanation);
 
 /** Free an explanation; NULL is allowed. @since 0.1 */
 QMD_API void qmd_explanation_free(qmd_explanation *explanation);

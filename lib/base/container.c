@@ -127,6 +127,16 @@ static qmd_status write_all(qmdi_new_file *file, const qmdi_writer *head, const 
 	return write_hash(file);
 }
 
+uint64_t qmdi_sections_hash(const qmdi_section *sections, size_t n_sections) {
+	uint64_t hash = QMDI_HASH_START;
+	for (size_t i = 0; i < n_sections; i++) {
+		const uint64_t size = sections[i].size;
+		hash = qmdi_hash(hash, &size, sizeof size);
+		hash = qmdi_hash(hash, sections[i].data, sections[i].size);
+	}
+	return hash;
+}
+
 qmd_status qmdi_container_save(const char *path, const char magic[8], uint32_t major, uint32_t minor,
 							   const qmdi_section *sections, size_t n_sections) {
 	qmdi_writer head = {0};

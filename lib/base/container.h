@@ -17,6 +17,9 @@ typedef struct qmdi_section {
 	size_t size;
 } qmdi_section;
 
+/* A hash of the bytes of sections: equal for what would be equal files. */
+uint64_t qmdi_sections_hash(const qmdi_section *sections, size_t n_sections);
+
 /* Write a file: temporary name in the same folder, fsync, rename, fsync of the folder. An old file stays whole on
  * failure. */
 qmd_status qmdi_container_save(const char *path, const char magic[8], uint32_t major, uint32_t minor,

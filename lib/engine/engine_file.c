@@ -62,27 +62,43 @@ static void put_classes(const qmd_engine *engine, qmdi_writer *writer) {
 enum { PLAN, WEIGHTS, CLASSES, PASSES, PIXELS, N_SECTIONS };
 static const char *const section_names[N_SECTIONS] = {"plan", "weights", "classes", "passes", "pixels"};
 
-static qmd_status save(const qmd_engine *engine, qmdi_writer writers[N_SECTIONS], const char *path) {
-	qmdi_section sections[N_SECTIONS];
-	const size_t n_sections = engine->pixels ? N_SECTIONS : PIXELS;
+static qmd_status encode(const qmd_engine *engine, qmdi_writer writers[N_SECTIONS], qmdi_section sections[N_SECTIONS],
+						 size_t *n_sections) {
+	*n_sections = engine->pixels ? N_SECTIONS : PIXELS;
 	put_plan(engine, &writers[PLAN]);
 	put_weights(engine, &writers[WEIGHTS]);
 	put_classes(engine, &writers[CLASSES]);
 	qmdi_put_string(&writers[PASSES], engine->passes);
 	if (engine->pixels)
 		qmdi_pixels_put(engine->pixels, &writers[PIXELS]);
-	for (size_t i = 0; i < n_sections; i++) {
+	for (size_t i = 0; i < *n_sections; i++) {
 		QMDI_TRY(writers[i].status);
 		sections[i] = (qmdi_section){section_names[i], writers[i].data, writers[i].size};
 	}
-	return qmdi_container_save(path, MAGIC, MAJOR, MINOR, sections, n_sections);
+	return QMD_OK;
+}
+
+qmd_status qmdi_engine_hash(const qmd_engine *engine, uint64_t *hash) {
+	qmdi_writer writers[N_SECTIONS] = {{0}};
+	qmdi_section sections[N_SECTIONS];
+	size_t n;
+	const qmd_status status = encode(engine, writers, sections, &n);
+	if (status == QMD_OK)
+		*hash = qmdi_sections_hash(sections, n);
+	for (size_t i = 0; i < N_SECTIONS; i++)
+		qmdi_writer_release(&writers[i]);
+	return status;
 }
 
 qmd_status qmd_engine_save(const qmd_engine *engine, const char *path) {
 	QMDI_REQUIRE(engine);
 	QMDI_REQUIRE(path);
 	qmdi_writer writers[N_SECTIONS] = {{0}};
-	const qmd_status status = save(engine, writers, path);
+	qmdi_section sections[N_SECTIONS];
+	size_t n;
+	qmd_status status = encode(engine, writers, sections, &n);
+	if (status == QMD_OK)
+		status = qmdi_container_save(path, MAGIC, MAJOR, MINOR, sections, n);
 	for (size_t i = 0; i < N_SECTIONS; i++)
 		qmdi_writer_release(&writers[i]);
 	return status;

@@ -89,6 +89,11 @@ qmd_engine *qmdi_engine_retain(const qmd_engine *engine);
 /* Of the kernel that this machine's CPU runs. */
 const char *qmdi_step_kernel_name(const qmdi_step *step);
 
+/* ---- engine_file.c ---- */
+
+/* A hash of all that a file would hold. */
+qmd_status qmdi_engine_hash(const qmd_engine *engine, uint64_t *hash);
+
 /* ---- engine_plan.c: what the steps mean ---- */
 
 /* Room for n_steps steps, all zero, and their tensors. */

@@ -327,8 +327,18 @@ qmd_status qmdi_explain_run(qmdi_explain_job *job, qmd_dataset *dataset, const u
 	QMDI_TRY(check_segments(job, dataset, &own));
 	job->n_residues = own.segment_of_residue ? own.n_segments : qmd_dataset_n_residues(dataset);
 	job->n_scores = job->n_residues + job->n_more_scores;
+	qmdi_shard shard = {0};
+	if (own.n_shards > 0) {
+		if (job->method)
+			return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_explain_deletion: n_shards is %u, but a curve is of all frames",
+							 own.n_shards);
+		QMDI_TRY(qmdi_shard_describe(&job->subject, dataset, frames, n_frames, &own, &shard));
+		frames += qmdi_shard_first(&shard, shard.index);
+		n_frames = qmdi_shard_first(&shard, shard.index + 1) - qmdi_shard_first(&shard, shard.index);
+	}
 	qmd_explanation *scored;
 	QMDI_TRY(qmdi_explanation_create(job->n_scores, n_frames, &scored));
+	scored->shard = shard;
 	qmdi_float_environment environment;
 	qmdi_float_enter(&environment);
 	const qmd_status status = run(job, dataset, frames, n_frames, &own, scored);

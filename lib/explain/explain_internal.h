@@ -102,6 +102,28 @@ qmd_status qmdi_explain_set_backgrounds(qmdi_explain_job *job, qmd_dataset *data
 qmd_status qmdi_explain_run(qmdi_explain_job *job, qmd_dataset *dataset, const uint32_t *frames, size_t n_frames,
 							const qmd_explain_options *options, qmd_explanation **explanation);
 
+/* ---- shard.c ---- */
+
+#define QMDI_MOST_SHARDS 65536u
+
+/* What a run is, and which part of its frames an explanation has. */
+typedef struct qmdi_shard {
+	uint64_t subject, dataset, frames; /* hashes */
+	int32_t method, as_published, background;
+	uint32_t n_samples;
+	uint64_t seed;
+	uint64_t segments;        /* a hash; 0 for none */
+	uint32_t n_shards, index; /* n_shards 0: a run that was not cut into shards, of which nothing else is noted */
+	uint32_t n_frames;        /* of the whole run */
+} qmdi_shard;
+
+/* The shard that the options ask for. QMD_ERROR_ARGUMENT if there is no such part of so many frames. */
+qmd_status qmdi_shard_describe(const qmdi_subject *subject, const qmd_dataset *dataset, const uint32_t *frames,
+							   size_t n_frames, const qmd_explain_options *options, qmdi_shard *shard);
+
+/* The first frame of shard `index`; that of shard n_shards is the end. */
+size_t qmdi_shard_first(const qmdi_shard *shard, uint32_t index);
+
 /* ---- explanation.c ---- */
 
 struct qmd_explanation {
@@ -111,6 +133,8 @@ struct qmd_explanation {
 	double *frame_errors;
 	qmd_explain_fit *fits; /* [n_frames] */
 	qmd_explain_work work;
+	qmdi_shard shard;
+	char *note, *path; /* of the file it was loaded from, or NULL */
 };
 
 /* Of zeros. */

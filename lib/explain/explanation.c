@@ -35,6 +35,8 @@ void qmd_explanation_free(qmd_explanation *explanation) {
 	qmdi_release(explanation->frame_scores);
 	qmdi_release(explanation->frame_errors);
 	qmdi_release(explanation->fits);
+	qmdi_release(explanation->note);
+	qmdi_release(explanation->path);
 	qmdi_release(explanation);
 }
 

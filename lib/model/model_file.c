@@ -97,21 +97,40 @@ static qmd_status check_loadable(const qmd_model *model) {
 	return qmd_model_is_quantized(model) ? qmdi_model_check_quantization(model) : QMD_OK;
 }
 
+static qmd_status encode(const qmd_model *model, qmdi_writer writers[MAX_SECTIONS], qmdi_section sections[MAX_SECTIONS],
+						 size_t *n) {
+	section_kind kinds[MAX_SECTIONS];
+	*n = choose_sections(model, kinds);
+	for (size_t i = 0; i < *n; i++) {
+		kinds[i].put(&writers[i], model);
+		QMDI_TRY(writers[i].status);
+		sections[i] = (qmdi_section){kinds[i].name, writers[i].data, writers[i].size};
+	}
+	return QMD_OK;
+}
+
+qmd_status qmdi_model_hash(const qmd_model *model, uint64_t *hash) {
+	qmdi_writer writers[MAX_SECTIONS] = {{0}};
+	qmdi_section sections[MAX_SECTIONS];
+	size_t n;
+	const qmd_status status = encode(model, writers, sections, &n);
+	if (status == QMD_OK)
+		*hash = qmdi_sections_hash(sections, n);
+	for (size_t i = 0; i < n; i++)
+		qmdi_writer_release(&writers[i]);
+	return status;
+}
+
 qmd_status qmd_model_save(const qmd_model *model, const char *path) {
 	QMDI_REQUIRE(model);
 	QMDI_REQUIRE(path);
 	qmd_status status = check_loadable(model);
 	if (status != QMD_OK)
 		return qmdi_fail_within(status, "%s: the model is not saved", path);
-	section_kind kinds[MAX_SECTIONS];
 	qmdi_writer writers[MAX_SECTIONS] = {{0}};
 	qmdi_section sections[MAX_SECTIONS];
-	const size_t n = choose_sections(model, kinds);
-	for (size_t i = 0; i < n && status == QMD_OK; i++) {
-		kinds[i].put(&writers[i], model);
-		sections[i] = (qmdi_section){kinds[i].name, writers[i].data, writers[i].size};
-		status = writers[i].status;
-	}
+	size_t n;
+	status = encode(model, writers, sections, &n);
 	if (status == QMD_OK)
 		status = qmdi_container_save(path, MAGIC, MAJOR, MINOR, sections, n);
 	for (size_t i = 0; i < n; i++)

@@ -65,6 +65,9 @@ const char *qmdi_parameter_name(const qmdi_layer *layer, size_t parameter);
 /* A copy of everything; the pixels are held once more. */
 qmd_status qmdi_model_copy(const qmd_model *model, qmd_model **copy);
 
+/* A hash of all that a file would hold. */
+qmd_status qmdi_model_hash(const qmd_model *model, uint64_t *hash);
+
 /* Number of layers that read `layer`; the last of them in `consumer` (may be NULL). */
 size_t qmdi_model_consumers(const qmd_model *model, size_t layer, size_t *consumer);
 

@@ -57,6 +57,12 @@ qmd_status qmdi_pixels_place(const qmd_pixels *pixels, const qmd_frame *frame, v
 qmd_status qmdi_pixels_render(const qmd_pixels *pixels, const qmd_frame *frame, void *workspace, void *image,
 							  size_t row_stride);
 
+/* An atom in files: four texts, the residue's number, two bytes, the residue's index, which must be less than
+ * n_residues. `index` is for messages. */
+#define QMDI_MIN_ATOM_SIZE 26
+void qmdi_atom_put(const qmd_atom *atom, qmdi_writer *writer);
+qmd_status qmdi_atom_get(qmdi_reader *reader, size_t index, size_t n_residues, qmd_atom *atom);
+
 /* The "pixels" section of model and engine files. */
 void qmdi_pixels_put(const qmd_pixels *pixels, qmdi_writer *writer);
 qmd_status qmdi_pixels_get(qmdi_reader *reader, qmd_pixels **pixels);

@@ -13,10 +13,7 @@
 
 #include "base/memory.h"
 
-/* Four lengths, the residue's number, two bytes, the residue's index. */
-#define MIN_ATOM_SIZE 26
-
-static void put_atom(const qmd_atom *atom, qmdi_writer *writer) {
+void qmdi_atom_put(const qmd_atom *atom, qmdi_writer *writer) {
 	qmdi_put_string(writer, atom->name);
 	qmdi_put_string(writer, atom->residue_name);
 	qmdi_put_string(writer, atom->chain);
@@ -32,7 +29,7 @@ void qmdi_pixels_put(const qmd_pixels *pixels, qmdi_writer *writer) {
 	qmdi_put_u32(writer, (uint32_t)pixels->n_atoms);
 	qmdi_put_u32(writer, (uint32_t)pixels->n_superposed);
 	for (size_t i = 0; i < pixels->n_atoms; i++)
-		put_atom(&pixels->atoms[i], writer);
+		qmdi_atom_put(&pixels->atoms[i], writer);
 	for (size_t i = 0; i < pixels->n_superposed; i++)
 		qmdi_put_u32(writer, pixels->superposed[i]);
 	qmdi_put_f32_array(writer, pixels->reference, 3 * pixels->n_atoms);
@@ -49,7 +46,7 @@ static int is_printable(const char *text) {
 	return 1;
 }
 
-static qmd_status get_atom(qmdi_reader *reader, size_t index, size_t n_atoms, qmd_atom *atom) {
+qmd_status qmdi_atom_get(qmdi_reader *reader, size_t index, size_t n_residues, qmd_atom *atom) {
 	qmdi_get_string(reader, atom->name, sizeof atom->name);
 	qmdi_get_string(reader, atom->residue_name, sizeof atom->residue_name);
 	qmdi_get_string(reader, atom->chain, sizeof atom->chain);
@@ -66,9 +63,9 @@ static qmd_status get_atom(qmdi_reader *reader, size_t index, size_t n_atoms, qm
 	if (atom->hetero > 1)
 		return qmdi_reader_fail(reader, QMD_ERROR_FORMAT, "atom %zu: hetero is %u, expected 0 or 1", index,
 								atom->hetero);
-	if (atom->residue >= n_atoms)
+	if (atom->residue >= n_residues)
 		return qmdi_reader_fail(reader, QMD_ERROR_FORMAT, "atom %zu: residue is %u, expected less than %zu", index,
-								atom->residue, n_atoms);
+								atom->residue, n_residues);
 	return reader->status;
 }
 
@@ -110,7 +107,7 @@ static qmd_status get_background(qmdi_reader *reader, qmd_pixels *pixels) {
 
 static qmd_status get_contents(qmdi_reader *reader, qmd_pixels *pixels) {
 	for (size_t i = 0; i < pixels->n_atoms; i++)
-		QMDI_TRY(get_atom(reader, i, pixels->n_atoms, &pixels->atoms[i]));
+		QMDI_TRY(qmdi_atom_get(reader, i, pixels->n_atoms, &pixels->atoms[i]));
 	QMDI_TRY(get_superposed(reader, pixels));
 	for (size_t i = 0; i < 3 * pixels->n_atoms; i++)
 		pixels->reference[i] = qmdi_get_f32(reader);
@@ -128,7 +125,7 @@ qmd_status qmdi_pixels_get(qmdi_reader *reader, qmd_pixels **out) {
 		return qmdi_reader_fail(reader, QMD_ERROR_FORMAT, "pixels of kind %u, expected %d or %d", kind,
 								QMD_PIXELS_DISPLACEMENT, QMD_PIXELS_ICNNMD);
 	const size_t left = reader->size - reader->offset;
-	if (n_atoms < 1 || n_atoms > left / MIN_ATOM_SIZE || n_superposed < 1 || n_superposed > n_atoms)
+	if (n_atoms < 1 || n_atoms > left / QMDI_MIN_ATOM_SIZE || n_superposed < 1 || n_superposed > n_atoms)
 		return qmdi_reader_fail(reader, QMD_ERROR_FORMAT,
 								"pixels of %zu atoms, %zu of them superposed, do not fit into %zu bytes", n_atoms,
 								n_superposed, left);

@@ -129,7 +129,7 @@ class ExplainOptions(Options):
     _fields_ = [("struct_size", c_uint32), ("n_threads", c_uint32), ("progress", PROGRESS), ("user", c_void_p),
                 ("method", c_int32), ("n_samples", c_uint32), ("seed", c_uint64),
                 ("as_published", c_int32), ("background", c_int32), ("n_segments", c_uint32),
-                ("segment_of_residue", c_void_p)]
+                ("segment_of_residue", c_void_p), ("n_shards", c_uint32), ("shard", c_uint32)]
 
 
 class ResidueScore(ctypes.Structure):

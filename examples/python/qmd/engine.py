@@ -112,7 +112,7 @@ class _Context(_c.Handle):
 
 
 _BACKGROUNDS = {"pixels": 1, "other": 2}
-_METHODS = {"leave-one-out": 1, "shap": 2, "slic-lime": 4}
+_METHODS = {"leave-one-out": 1, "shap": 2, "integrated-gradients": 3, "slic-lime": 4}
 
 
 class _Explanation(_c.Handle):
@@ -124,8 +124,9 @@ def explain(subject, data, frames, n_threads=1, progress=None, method="leave-one
     """Scores of residues: a list of (residue, score, standard error, rank), in the order of the molecule.
 
     `subject` is an Engine, or a Model in FP32. `residue` reads "A:127:VAL". `method` is "leave-one-out"; "shap" with
-    `n_samples` images a frame (0: as many as settle the top 20), drawn by `seed`; or "slic-lime", as ICNNMD does (0: 1000),
-    of a model also with the defects of its script (`as_published`). Residues that are left out become `background`: what
+    `n_samples` images a frame (0: as many as settle the top 20), drawn by `seed`; "integrated-gradients", of a model in
+    FP32, with `n_samples` steps (0: as many as it takes to add up); or "slic-lime", as ICNNMD does (0: 1000), of a model
+    also with the defects of its script (`as_published`). Residues that are left out become `background`: what
     says nothing to the "pixels", or the mean of the "other" states. `segments`, the number of a segment from 0 for each
     residue, scores segments; then `residue` is the segment's first.
     """
