@@ -3,6 +3,7 @@
 
 #include <fenv.h>
 #include <math.h>
+#include <netcdf.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <unistd.h>
@@ -301,6 +302,57 @@ START_TEST(names_coordinates_that_are_not_finite) {
 }
 END_TEST
 
+/* One attribute of a file that is otherwise whole. */
+typedef struct attribute {
+	const char *variable, *name; /* variable NULL: of the file */
+	int type;
+	size_t n;
+	const void *value;
+	qmd_status status;
+	const char *part;
+} attribute;
+
+static const char *with_attribute(const attribute *a) {
+	const char *path = qmdt_write_netcdf("attribute.nc", &(qmdt_netcdf){.n_frames = 1, .n_atoms = 2});
+	int file, variable = NC_GLOBAL;
+	ck_assert_int_eq(nc_open(path, NC_WRITE, &file), NC_NOERR);
+	ck_assert_int_eq(nc_redef(file), NC_NOERR);
+	if (a->variable)
+		ck_assert_int_eq(nc_inq_varid(file, a->variable, &variable), NC_NOERR);
+	ck_assert_int_eq(nc_put_att(file, variable, a->name, a->type, a->n, a->value), NC_NOERR);
+	ck_assert_int_eq(nc_close(file), NC_NOERR);
+	return path;
+}
+
+START_TEST(refuses_attributes_that_are_no_such_thing) {
+	static const char long_text[100] = "AMBER and so on";
+	static const int whole[] = {2};
+	static const float two[] = {1, 1};
+	static const double zero[] = {0}, infinite[] = {INFINITY};
+	static const attribute cases[] = {
+		{"coordinates", "scale_factor", NC_INT, 1, whole, QMD_ERROR_FORMAT,
+		 "scale_factor: expected one float or double"},
+		{"coordinates", "scale_factor", NC_FLOAT, 2, two, QMD_ERROR_FORMAT,
+		 "scale_factor: expected one float or double"},
+		{"coordinates", "scale_factor", NC_DOUBLE, 1, zero, QMD_ERROR_FORMAT, "expected a finite number other than 0"},
+		{"coordinates", "Scale_Factor", NC_DOUBLE, 1, infinite, QMD_ERROR_FORMAT,
+		 "expected a finite number other than 0"},
+		{"coordinates", "units", NC_INT, 1, whole, QMD_ERROR_FORMAT,
+		 "attribute 'units': expected a text of at most 63"},
+		{"coordinates", "units", NC_CHAR, 4, "mile", QMD_ERROR_UNSUPPORTED,
+		 "variable 'coordinates': unknown unit 'mile'"},
+		{NULL, "Conventions", NC_CHAR, 100, long_text, QMD_ERROR_FORMAT, "attribute 'Conventions': expected a text"}};
+	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
+		open_fails(with_attribute(&cases[i]), cases[i].status, cases[i].part);
+	/* Blanks and NULs around a text are nothing; a factor in single precision is one. */
+	static const attribute good[] = {{"coordinates", "units", NC_CHAR, 10, "angstrom \0", QMD_OK, NULL},
+									 {"coordinates", "units", NC_CHAR, 1, " ", QMD_OK, NULL},
+									 {"coordinates", "scale_factor", NC_FLOAT, 1, two, QMD_OK, NULL}};
+	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
+		qmd_trajectory_free(open_one(with_attribute(&good[i])));
+}
+END_TEST
+
 START_TEST(refuses_other_conventions) {
 	qmdt_netcdf content = {.n_frames = 1, .n_atoms = 2, .conventions = "CF-1.6"};
 	open_fails(qmdt_write_netcdf("other.nc", &content), QMD_ERROR_FORMAT, "expected 'AMBER', found 'CF-1.6'");
@@ -407,6 +459,7 @@ int main(void) {
 	tcase_add_test(netcdf, reads_files_as_one);
 	tcase_add_test(netcdf, demands_equal_numbers_of_atoms);
 	tcase_add_test(netcdf, names_coordinates_that_are_not_finite);
+	tcase_add_test(netcdf, refuses_attributes_that_are_no_such_thing);
 	tcase_add_test(netcdf, refuses_other_conventions);
 	tcase_add_test(netcdf, reads_in_any_float_environment);
 	tcase_add_test(netcdf, reads_bundled_trajectories);
