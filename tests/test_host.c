@@ -270,6 +270,8 @@ START_TEST(the_library_calls_nothing_that_a_host_would_mind) {
 		"unsetenv", "system",  "popen",  "execvp",     "fork",      "fesetround"};
 	char line[512], name[400];
 	size_t n_symbols = 0;
+	if (QMDT_COVERAGE) /* what saves the counters is within the library, and may abort */
+		return;
 	FILE *symbols = popen("nm -D --undefined-only " QMDT_BINARY_DIR "/lib/libqmd.so", "r");
 	ck_assert_ptr_nonnull(symbols);
 	while (fgets(line, sizeof line, symbols)) {
