@@ -47,13 +47,23 @@ static const option_row option_rows[] = {
 	{OPTION_ACTIVATIONS, 0, "activations", "KIND", "type of quantized activations: s8 (default), or u8 around 128"},
 	{OPTION_CLIP_WEIGHTS, 0, "clip-weights", NULL, "make quantized weights of -128, which are refused otherwise, -127"},
 	{OPTION_EXPLAIN_FRAMES, 0, "explain-frames", "N",
-	 "score residues on at most N held-out frames of a fold, evenly spread (default: 200)"},
+	 "score residues on at most N held-out frames of a fold, evenly spread (default: 200; slic-lime: every tenth)"},
 	{OPTION_EXPLAIN_SEEDS, 0, "explain-seeds", "N",
 	 "also train each fold from N - 1 more seeds, and see which residues those find (default: 1)"},
 	{OPTION_TRUST_FRAMES, 0, "trust-frames", "N",
 	 "compare scores on at most N held-out frames of a fold, evenly spread (default: 20)"},
-	{OPTION_METHOD, 0, "method", "KIND", "how residues are scored: leave-one-out (default) or shap"},
-	{OPTION_SAMPLES, 0, "samples", "N", "shap: images a frame, 4 a residue at least (default: 2 a residue and 2048)"},
+	{OPTION_METHOD, 0, "method", "KIND",
+	 "how residues are scored: leave-one-out (default), shap, slic-lime, or of a model integrated-gradients"},
+	{OPTION_SAMPLES, 0, "samples", "N",
+	 "shap: images a frame, 4 a residue at least (default: until the top 20 settle); slic-lime: (default: 1000); "
+	 "integrated-gradients: steps (default: until they add up)"},
+	{OPTION_BACKGROUND, 0, "background", "KIND",
+	 "what pixels left out become: none (no displacement), mean (of the training frames) or other (the mean of the "
+	 "other states' frames); default: none, for icnnmd pixels mean"},
+	{OPTION_SEGMENTS, 0, "segments", "FILE",
+	 "score segments, not residues: lines NAME CHAIN:FIRST-LAST[,FIRST-LAST...] ..."},
+	{OPTION_AS_PUBLISHED, 0, "as-published", NULL,
+	 "slic-lime of a model: with the defects of ICNNMD's script (input on another scale, residues off by one atom)"},
 	{OPTION_NUMBERING, 0, "numbering", "FILE",
 	 "labels of residues: lines of chain, residue number, label (CSV or tabs)"},
 	{OPTION_CONTROL, 0, "control", "KIND",
@@ -105,8 +115,13 @@ static const choice observer_choices[] = {
 static const choice target_choices[] = {
 	{"default", QMD_ONNX_TARGET_DEFAULT}, {"tensorrt", QMD_ONNX_TARGET_TENSORRT}, {NULL, 0}};
 static const choice layout_choices[] = {{"nchw", QMD_ONNX_NCHW}, {"nhwc", QMD_ONNX_NHWC}, {NULL, 0}};
-static const choice method_choices[] = {
-	{"leave-one-out", QMD_EXPLAIN_LEAVE_ONE_OUT}, {"shap", QMD_EXPLAIN_SHAP}, {NULL, 0}};
+static const choice method_choices[] = {{"leave-one-out", QMD_EXPLAIN_LEAVE_ONE_OUT},
+										{"shap", QMD_EXPLAIN_SHAP},
+										{"slic-lime", QMD_EXPLAIN_SLIC_LIME},
+										{"integrated-gradients", QMD_EXPLAIN_INTEGRATED_GRADIENTS},
+										{NULL, 0}};
+static const choice background_choices[] = {
+	{"none", BACKGROUND_NONE}, {"mean", BACKGROUND_MEAN}, {"other", BACKGROUND_OTHER}, {NULL, BACKGROUND_DEFAULT}};
 static const choice control_choices[] = {{"none", CONTROL_NONE}, {"shuffled", CONTROL_SHUFFLED}, {NULL, 0}};
 static const choice type_choices[] = {{"s8", QMD_S8}, {"u8", QMD_U8}, {NULL, 0}};
 
@@ -135,6 +150,10 @@ const char *method_name(int32_t method) {
 
 const char *control_name(control_kind control) {
 	return choice_word(control_choices, (int32_t)control);
+}
+
+const char *background_name(background_kind background) {
+	return choice_word(background_choices, (int32_t)background);
 }
 
 const char *onnx_target_name(int32_t target) {
@@ -289,6 +308,7 @@ static int read_data_option(program_arguments *a, const option_row *row, const c
 	case OPTION_FRAME:
 		return read_size(row, text, 0, INT32_MAX, &a->frame);
 	case OPTION_EXPLAIN_FRAMES:
+		a->has_explain_frames = 1;
 		return read_size(row, text, 1, INT32_MAX, &a->explain_frames);
 	case OPTION_EXPLAIN_SEEDS:
 		return read_size(row, text, 1, 100, &a->explain_seeds);
@@ -296,6 +316,12 @@ static int read_data_option(program_arguments *a, const option_row *row, const c
 		return read_size(row, text, 1, INT32_MAX, &a->trust_frames);
 	case OPTION_METHOD:
 		return read_choice(row, method_choices, text, &a->method);
+	case OPTION_BACKGROUND:
+		TRY(read_choice(row, background_choices, text, &number));
+		a->background = (background_kind)number;
+		return PROGRAM_OK;
+	case OPTION_SEGMENTS:
+		return read_text(row, text, &a->segments);
 	case OPTION_SAMPLES:
 		return read_count32(row, text, 1, INT32_MAX, &a->samples);
 	default:
@@ -388,6 +414,7 @@ static int read_file_option(program_arguments *a, const option_row *row, const c
 
 static void set_switch(program_arguments *a, option_code code) {
 	a->range_in_sigma |= code == OPTION_SIGMA;
+	a->as_published |= code == OPTION_AS_PUBLISHED;
 	a->resume |= code == OPTION_RESUME;
 	a->json |= code == OPTION_JSON;
 	a->help |= code == OPTION_HELP;

@@ -39,6 +39,9 @@ typedef enum option_code {
 	OPTION_CLIP_WEIGHTS,
 	OPTION_EXPLAIN_FRAMES,
 	OPTION_METHOD,
+	OPTION_BACKGROUND,
+	OPTION_SEGMENTS,
+	OPTION_AS_PUBLISHED,
 	OPTION_SAMPLES,
 	OPTION_NUMBERING,
 	OPTION_CONTROL,
@@ -63,6 +66,8 @@ typedef enum option_code {
 typedef enum split_kind { SPLIT_AUTO, SPLIT_REPLICA, SPLIT_BLOCK, SPLIT_ICNNMD, SPLIT_NONE } split_kind;
 
 typedef enum control_kind { CONTROL_NONE, CONTROL_SHUFFLED } control_kind;
+
+typedef enum background_kind { BACKGROUND_DEFAULT, BACKGROUND_NONE, BACKGROUND_MEAN, BACKGROUND_OTHER } background_kind;
 
 /* NAME=PDB,NC[,NC...] */
 typedef struct state_argument {
@@ -101,9 +106,13 @@ typedef struct program_arguments {
 	uint32_t opset;
 	int clip_weights;
 	size_t explain_frames, explain_seeds, trust_frames;
-	int32_t method;   /* a qmd_explain_method */
-	uint32_t samples; /* 0: as many as the library takes */
-	size_t frame;     /* 0-based; SIZE_MAX: all */
+	int has_explain_frames; /* --explain-frames was given */
+	int32_t method;         /* a qmd_explain_method */
+	uint32_t samples;       /* 0: as many as the library takes */
+	background_kind background;
+	const char *segments;
+	int as_published;
+	size_t frame; /* 0-based; SIZE_MAX: all */
 	uint64_t seed;
 	uint32_t batch, repeats; /* of timing */
 	uint32_t batches[ARGUMENTS_MAX_BATCHES];
@@ -152,6 +161,7 @@ const char *split_name(split_kind split);
 const char *pixels_name(int32_t kind);
 const char *observer_name(int32_t observer);
 const char *method_name(int32_t method);
+const char *background_name(background_kind background);
 const char *control_name(control_kind control);
 
 /* "default", "tensorrt"; "nchw", "nhwc". */

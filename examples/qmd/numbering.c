@@ -2,18 +2,17 @@
 
 #include <ctype.h>
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "report.h"
+#include "text_lines.h"
 
 #define N_FIELDS 3
 
 /* A line of the table while it is read. */
 typedef struct table_line {
-	const char *path;
-	size_t number; /* from 1 */
+	text_line place;
 	char *fields[N_FIELDS];
 } table_line;
 
@@ -66,8 +65,8 @@ static int part_fields(table_line *line, char *text) {
 		if (n < N_FIELDS)
 			line->fields[n] = trim(field);
 	return n == N_FIELDS ? PROGRAM_OK
-						 : fail("%s: line %zu: %zu fields, expected 3: chain, residue number, label", line->path,
-								line->number, n);
+						 : fail("%s: line %zu: %zu fields, expected 3: chain, residue number, label", line->place.path,
+								line->place.number, n);
 }
 
 static int is_heading(const table_line *line) {
@@ -82,7 +81,7 @@ static int read_number(const table_line *line, int32_t *number, char *insertion_
 	*insertion_code = *end;
 	if (end == line->fields[1] || errno || value < INT32_MIN || value > INT32_MAX ||
 		(*end && (!isalpha((unsigned char)*end) || end[1])))
-		return fail("%s: line %zu: '%s' is no residue number", line->path, line->number, line->fields[1]);
+		return fail("%s: line %zu: '%s' is no residue number", line->place.path, line->place.number, line->fields[1]);
 	*number = (int32_t)value;
 	return PROGRAM_OK;
 }
@@ -90,9 +89,9 @@ static int read_number(const table_line *line, int32_t *number, char *insertion_
 static int check_label(const table_line *line) {
 	const char *label = line->fields[2];
 	if (!report_is_text(label))
-		return fail("%s: line %zu: the label is no UTF-8 text", line->path, line->number);
+		return fail("%s: line %zu: the label is no UTF-8 text", line->place.path, line->place.number);
 	if (strlen(label) >= RESIDUE_LABEL_SIZE)
-		return fail("%s: line %zu: the label '%s' is longer than %d bytes", line->path, line->number, label,
+		return fail("%s: line %zu: the label '%s' is longer than %d bytes", line->place.path, line->place.number, label,
 					RESIDUE_LABEL_SIZE - 1);
 	return PROGRAM_OK;
 }
@@ -106,52 +105,38 @@ static int take_line(numbering *table, const table_line *line) {
 	if (!residue)
 		return fail("%s: line %zu: there is no residue %s in chain '%s': the first state begins with residue %d of "
 					"chain '%s'",
-					line->path, line->number, line->fields[1], line->fields[0], table->residues[0].number,
+					line->place.path, line->place.number, line->fields[1], line->fields[0], table->residues[0].number,
 					table->residues[0].chain);
 	if (residue->line)
-		return fail("%s: line %zu: residue %s of chain '%s' stands in line %zu already", line->path, line->number,
-					line->fields[1], line->fields[0], residue->line);
-	residue->line = line->number;
+		return fail("%s: line %zu: residue %s of chain '%s' stands in line %zu already", line->place.path,
+					line->place.number, line->fields[1], line->fields[0], residue->line);
+	residue->line = line->place.number;
 	memcpy(residue->label, line->fields[2], strlen(line->fields[2]) + 1);
 	return PROGRAM_OK;
 }
 
 /* ---- The table ---- */
 
-static int read_lines(FILE *file, const char *path, numbering *table) {
-	table_line line = {.path = path};
-	char *text = NULL;
-	size_t capacity = 0;
-	int code = PROGRAM_OK, is_first = 1;
-	for (ssize_t length; code == PROGRAM_OK && (length = getline(&text, &capacity, file)) >= 0;) {
-		line.number++;
-		if (strlen(text) != (size_t)length)
-			code = fail("%s: line %zu: holds a zero byte", path, line.number);
-		char *start =
-			text + (line.number == 1 && strncmp(text, "\xef\xbb\xbf", 3) == 0 ? 3 : 0); /* a byte-order mark */
-		start[strcspn(start, "\r\n")] = 0;
-		if (code != PROGRAM_OK || !*start || *start == '#')
-			continue;
-		code = part_fields(&line, start);
-		if (code == PROGRAM_OK && !(is_first && is_heading(&line)))
-			code = take_line(table, &line);
-		is_first = 0;
-	}
-	if (code == PROGRAM_OK && ferror(file))
-		code = fail("%s: cannot be read: %s", path, strerror(errno));
-	free(text);
-	return code;
+/* A table that is being read. */
+typedef struct reading {
+	numbering *table;
+	int is_first;
+} reading;
+
+static int take_text(void *user, const text_line *place, char *text) {
+	reading *r = user;
+	table_line line = {.place = *place};
+	TRY(part_fields(&line, text));
+	const int is_passed_over = r->is_first && is_heading(&line);
+	r->is_first = 0;
+	return is_passed_over ? PROGRAM_OK : take_line(r->table, &line);
 }
 
 int numbering_load(const char *path, const qmd_dataset *dataset, numbering *table) {
 	*table = (numbering){0};
 	TRY(list_residues(dataset, table));
-	FILE *file = fopen(path, "r");
-	if (!file)
-		return fail("%s: cannot be read: %s", path, strerror(errno));
-	const int code = read_lines(file, path, table);
-	fclose(file);
-	return code;
+	reading r = {table, 1};
+	return text_lines_read(path, take_text, &r);
 }
 
 void numbering_release(numbering *table) {

@@ -1,0 +1,144 @@
+"""`qmd explain` (QMD_PROGRAM) on the bundled data: segments, backgrounds, samples, superpixels, and how it fails."""
+
+import csv
+import json
+import os
+import pathlib
+import subprocess
+
+import pytest
+
+SOURCE = pathlib.Path(__file__).resolve().parents[2]
+DATA = SOURCE / "examples" / "data"
+PROGRAM = os.environ.get("QMD_PROGRAM", str(SOURCE / "build-release" / "examples" / "qmd"))
+
+# Alpha carbons of every fourth frame: an image of 15 x 15, trained in a moment.
+SMALL = [word for name in ("open", "closed") for word in
+         ("--state", f"{name}=" + ",".join(map(str, [DATA / f"adk-{name}.pdb"] + [DATA / f"adk-{name}-{r}.nc" for r in (1, 2)])))]
+SMALL += ["--select", "name CA", "--stride", "4"]
+SEGMENTS = "# domains of adenylate kinase\n\nNMP :30-67\nLID\t:118-160\nends :1-5,9 :214\n"
+
+
+def qmd(*arguments):
+    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300)
+
+
+def succeed(*arguments):
+    result = qmd(*arguments)
+    assert (result.returncode, result.stderr) == (0, "")
+    return result.stdout
+
+
+def assert_fails(result, code, part):
+    """One clear line and the exit code; anything else (a signal, a sanitizer's report) is a bug."""
+    lines = result.stderr.splitlines()
+    assert (result.returncode, len(lines)) == (code, 1), result.stderr
+    assert part in lines[0], lines[0]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """With a model and an engine of displacement pixels and of icnnmd's, and a file of segments."""
+    folder = tmp_path_factory.mktemp("explain")
+    for kind in ("displacement", "icnnmd"):
+        succeed("train", *SMALL, "--pixels", kind, "--epochs", 4, "--learning-rate", 0.001, "-o", folder / f"{kind}.qmd")
+        succeed("quantize", folder / f"{kind}.qmd", *SMALL, "--qat-epochs", 0, "-o", folder / f"{kind}.qme")
+    (folder / "segments.txt").write_text(SEGMENTS)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def explain(folder):
+    def run(file, *arguments):
+        return json.loads(succeed("explain", folder / file, *SMALL, "--explain-frames", 6, *arguments, "--json"))
+    return run
+
+
+def test_segments_stand_in_the_place_of_residues(folder, explain, tmp_path):
+    result = explain("displacement.qme", "--segments", folder / "segments.txt", "-o", f"{tmp_path}/")
+    segments = {row["segment"]: row for row in result["segments"]}
+    assert {name: row["residues"] for name, row in segments.items()} == {"NMP": 38, "LID": 43, "ends": 7, "(rest)": 126}
+    assert all(row["atoms"] == row["residues"] for row in segments.values())  # alpha carbons
+    assert sorted(row["rank"] for row in segments.values()) == [1, 2, 3, 4]
+    rows = list(csv.DictReader((tmp_path / "segments.csv").open()))
+    assert [row["segment"] for row in rows] == list(segments)
+    residues = list(csv.DictReader((tmp_path / "residues.csv").open()))
+    by_number = {int(row["number"]): float(row["score"]) for row in residues}
+    for number, name in ((30, "NMP"), (67, "NMP"), (118, "LID"), (6, "(rest)"), (9, "ends"), (214, "ends")):
+        assert by_number[number] == pytest.approx(segments[name]["score"], rel=1e-8)
+    shares = explain("displacement.qme", "--segments", folder / "segments.txt", "--method", "shap")
+    alone = explain("displacement.qme", "--method", "shap", "--samples", 2000)
+    assert sum(row["score"] for row in shares["segments"]) == pytest.approx(sum(row["score"] for row in alone["residues"]))
+    assert (shares["r2"] > 0.9, alone["fewest_samples"], alone["most_samples"], alone["n_settled"]) == (True, 2000, 2000, 0)
+
+
+def test_samples_are_taken_until_the_top_settles(folder, explain):
+    result = explain("displacement.qme", "--method", "shap")
+    first = 2048 + 2 * 214  # and what it is doubled to, five times at most
+    assert result["fewest_samples"] in [first * 2**k for k in range(1, 6)]
+    assert result["most_samples"] in [first * 2**k for k in range(1, 6)]
+    assert result["n_settled"] == 6 or result["most_samples"] == 32 * first
+    text = succeed("explain", folder / "displacement.qme", *SMALL, "--explain-frames", 6, "--method", "shap", "-o",
+                   folder / "shap.csv")
+    assert "images a frame, R2 " in text and "the top 20 settled in" in text
+
+
+def test_backgrounds(folder, explain):
+    none = explain("displacement.qme", "--background", "none")
+    assert none["background"] == "none"
+    assert none["residues"] == explain("displacement.qme")["residues"]
+    assert none["residues"] == explain("displacement.qme", "--background", "mean")["residues"]
+    other = explain("displacement.qme", "--background", "other")
+    assert other["residues"] != none["residues"]
+    # The other state says the opposite of this one, and no displacement says neither.
+    assert sum(r["score"] for r in other["residues"]) > sum(r["score"] for r in none["residues"])
+    assert explain("icnnmd.qme")["background"] == "mean"
+    assert_fails(qmd("explain", folder / "icnnmd.qme", *SMALL, "--background", "none"), 2, "these are icnnmd")
+    assert_fails(qmd("explain", folder / "icnnmd.qme", *SMALL, "--method", "slic-lime", "--background", "other"), 2,
+                 "hides by zeros")
+
+
+def test_superpixels_as_published(folder):
+    arguments = [*SMALL, "--method", "slic-lime", "--samples", 200]
+    result = json.loads(succeed("explain", folder / "icnnmd.qme", *arguments, "--json"))
+    assert (result["n_frames"], result["most_samples"]) == (4, 200)  # every tenth of 40
+    assert len(result["residues"]) == 214
+    assert all(0 <= row["score"] <= 1 for row in result["residues"])
+    model = json.loads(succeed("explain", folder / "icnnmd.qmd", *arguments, "--as-published", "--json"))
+    assert [row["number"] for row in model["residues"]] == list(range(1, 214))
+    text = succeed("explain", folder / "icnnmd.qmd", *arguments, "--as-published", "-o", folder / "published.csv")
+    assert "positive weight" in text
+    assert_fails(qmd("explain", folder / "icnnmd.qme", *arguments, "--as-published"), 1, "give a model in FP32")
+    assert_fails(qmd("explain", folder / "icnnmd.qmd", *arguments, "--as-published", "-o", f"{folder}/"), 2, "last residue")
+    assert_fails(qmd("explain", folder / "icnnmd.qmd", *SMALL, "--as-published"), 1, "of SLIC-LIME alone")
+
+
+@pytest.mark.parametrize("text, part", [
+    ("", "names no segment"),
+    ("# nothing\n\n", "names no segment"),
+    ("NMP\n", "line 1: segment 'NMP' has no residues"),
+    ("NMP 30-67\n", "line 1: '30-67' is not CHAIN:FIRST-LAST"),
+    ("NMP B:30-67\n", "line 1: there is no chain 'B'"),
+    ("a :1-2\nNMP :30-400\n", "line 2: chain '' has no residue 400: its residues are 1 to 214"),
+    ("NMP :0-4\n", "line 1: chain '' has no residue 0"),
+    ("NMP :67-30\n", "line 1: '67-30' is no range"),
+    ("NMP :30-\n", "line 1: '30-' is no range"),
+    ("NMP :30-67,\n", "line 1: '' is no range"),
+    ("NMP :3x\n", "line 1: '3x' is no range"),
+    ("NMP :99999999999\n", "line 1: '99999999999' is no range"),
+    ("a :1-9\n\nb :20,9-11\n", "line 3: residue 9 of chain '' is in segment 'a' of line 1 already"),
+    ("a :1\na :2\n", "line 2: segment 'a' stands in line 1 already"),
+    ("a\x1b :1\n", "line 1: the name is no UTF-8 text"),
+    ("a :1\0\n", "line 1: holds a zero byte"),
+])
+def test_segments_that_are_wrong_are_named(folder, tmp_path, text, part):
+    path = tmp_path / "segments"
+    path.write_text(text)
+    result = qmd("explain", folder / "displacement.qme", *SMALL, "--segments", path)
+    assert_fails(result, 1, part)
+    assert str(path) in result.stderr
+    assert result.stdout == ""
+
+
+def test_segments_that_are_not_there(folder, tmp_path):
+    assert_fails(qmd("explain", folder / "displacement.qme", *SMALL, "--segments", tmp_path / "none"), 1, "cannot be read")
