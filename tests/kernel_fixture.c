@@ -188,7 +188,8 @@ void qmdt_case_make_aligned(qmdt_kernel_case *test, const qmdi_kernel_shape *sha
 	}
 	const uint32_t output_halo[4] = {between(0, 2), between(0, 2), between(0, 2), between(0, 2)};
 	const size_t pixel = shape->out_c * (shape->float_output ? sizeof(float) : 1);
-	make_tensor(&test->output, 2, (const size_t[]){shape->out_h, shape->out_w, pixel}, n_images, output_halo, 1);
+	make_tensor(&test->output, 2, (const size_t[]){shape->out_h, shape->out_w, pixel}, n_images, output_halo,
+				pixel % alignment == 0 ? alignment : 1);
 	if (shape->op == QMDI_OP_CONV2D || shape->op == QMDI_OP_DENSE) {
 		fill_weights(test);
 	}

@@ -19,10 +19,10 @@
  * Exact: int32 sums wrap; u8 goes in as it is (mma u8 x s8). Ranges are those of the reference.
  *
  * Budget.
- *   registers     at most 128 (launch bounds: 128 threads, 4 blocks), no spills, no CALL
- *   shared        the table, and for each row of the patch its words: 1,076 bytes for 5x5 over 3 channels and 4 warps
+ *   Budget: qmdi_conv_few_imma_* registers<=128 shared<=0 spills=0 calls=0 needs=IMMA
+ *   shared        dynamic, the table and the words of the patch: 624 bytes for 5x5 over 3 channels and 4 warps
  *   bank conflicts 8 neighbouring pixels x 4 words of K: none up to 4 channels and a stride of 1
- *   global        weights once a warp, patches once a block
+ *   global        the stream of its two units once a warp, the patch once a block
  *   loads         a row of the patch is read by neighbouring lanes: at most one sector more than its bytes
  *
  * Edges: tiles that reach beyond the image read the last word of each row, and its last row, again, and do not store;

@@ -14,7 +14,7 @@
  * Exact: dp4a wraps; u8 goes in as it is (dp4a u32.s32). Ranges are those of the reference.
  *
  * Budget.
- *   registers     at most 64 (launch bounds: 128 threads, 8 blocks), no spills, no CALL
+ *   Budget: qmdi_conv_dp4a_* registers<=64 shared<=0 spills=0 calls=0 needs=IDP
  *   shared        none
  *   global        weights once a warp; each window's bytes once for 32 channels. Counted by warp, not what caches leave
  *   loads         weights 4 sectors for 128 bytes; an input 1 sector for 4 bytes

@@ -28,11 +28,12 @@
  * Exact: int32 sums wrap; u8 goes in as it is (mma u8 x s8). Ranges are those of the reference.
  *
  * Budget.
- *   registers     at most 128 (launch bounds: 128 threads, 4 blocks), no spills, no CALL
- *   shared        2 * patch rows * patch columns * 48 bytes: 3,840 for 3x3 and 1 tile
+ *   Budget: qmdi_conv_imma_*_1x1 registers<=128 shared<=0 spills=0 calls=0 needs=IMMA,LDSM
+ *   Budget: qmdi_conv_imma_*_2x2 registers<=168 shared<=0 spills=0 calls=0 needs=IMMA,LDSM
+ *   shared        dynamic, 2 * patch rows * patch columns * 48 bytes: 3,840 for 3x3 and 1 tile
  *   bank conflicts none for a stride of 1: 48 bytes are 3 sixteenths of the banks, an odd number, so 8 neighbouring
  *                 pixels' 16 bytes fall on different banks. A stride of 2 has 2 passes instead of 1.
- *   global        weights once a block, patches once a block; a copy of a pixel's 32 bytes is one sector
+ *   global        the stream of its units once a block, the patch once a block, a sector for a pixel's 32 bytes
  *   stores        4 bytes a lane, 16 neighbouring bytes a pixel: 2 sectors' room for 1 sector's bytes
  *
  * Edges: tiles that reach beyond the image read its last row or column again and do not store; channels beyond out_c
@@ -65,14 +66,16 @@ struct input_patch {
 		return rows * columns * pixel_pitch;
 	}
 
-	/* Begin to copy a chunk. All threads of the block, 16 bytes each in turn. */
+	/* Begin to copy a chunk, 16 bytes a thread: 8 lanes the lower halves of 8 neighbours, 8 the upper, so that they
+	 * write to different banks. */
 	QMDI_DEVICE void copy(const conv_params &p, uint32_t chunk, unsigned char *target) const {
+		const uint32_t n_pixels = rows * columns;
 		const uint32_t n_halves = p.in_c - chunk * chunk_channels < chunk_channels ? 1 : 2;
-		for (uint32_t i = threadIdx.x; i < rows * columns * 2; i += blockDim.x) {
-			const uint32_t half = i % 2, pixel = i / 2;
+		for (uint32_t i = threadIdx.x; i / 16 * 8 < n_pixels; i += blockDim.x) {
+			const uint32_t half = i / 8 % 2, pixel = i / 16 * 8 + i % 8;
 			const uint32_t row = min(first_row + pixel / columns, p.last_row);
 			const uint32_t column = min(first_column + pixel % columns, p.last_column);
-			if (half < n_halves) {
+			if (pixel < n_pixels && half < n_halves) {
 				copy_async<16>(target + pixel * pixel_pitch + half * 16, image + row * p.row_stride +
 																			 size_t(column) * p.in_c +
 																			 chunk * chunk_channels + half * 16);
@@ -153,8 +156,8 @@ template <class A, int tiles, int units> QMDI_DEVICE void convolve(const conv_pa
 
 QMDI_CUDA_KERNEL(qmdi_conv_imma_s8_1x1, 128, 4, conv_params, convolve<int8_t, 1, 1>);
 QMDI_CUDA_KERNEL(qmdi_conv_imma_u8_1x1, 128, 4, conv_params, convolve<uint8_t, 1, 1>);
-QMDI_CUDA_KERNEL(qmdi_conv_imma_s8_2x2, 128, 4, conv_params, convolve<int8_t, 2, 2>);
-QMDI_CUDA_KERNEL(qmdi_conv_imma_u8_2x2, 128, 4, conv_params, convolve<uint8_t, 2, 2>);
+QMDI_CUDA_KERNEL(qmdi_conv_imma_s8_2x2, 128, 3, conv_params, convolve<int8_t, 2, 2>);
+QMDI_CUDA_KERNEL(qmdi_conv_imma_u8_2x2, 128, 3, conv_params, convolve<uint8_t, 2, 2>);
 
 /* ---- The row ---- */
 

@@ -14,8 +14,10 @@
  * Exact: dp4a wraps; u8 goes in as it is (dp4a u32.s32). Ranges are those of the reference.
  *
  * Budget.
- *   registers     at most 64 without the softmax and 96 with it (which divides in FP64: the one CALL), no spills
- *   shared        4 bytes a channel
+ *   Budget: qmdi_dense_head_?8 registers<=64 shared<=0 spills=0 calls=0 needs=IDP
+ *   Budget: qmdi_dense_head_?8_softmax registers<=64 shared<=0 spills=0 calls=2 needs=IDP
+ *                 the softmax divides in FP64, whose slow path is a subroutine
+ *   shared        dynamic, 4 bytes a channel
  *   global        inputs once a channel, weights once an image
  *   loads         4 sectors for 128 bytes where words are whole
  *

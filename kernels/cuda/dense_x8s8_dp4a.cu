@@ -13,8 +13,9 @@
  * Exact: dp4a wraps; u8 goes in as it is (dp4a u32.s32). Ranges are those of the reference.
  *
  * Budget.
- *   registers     at most 64 for one image (128 threads, 8 blocks) and 128 for 8 (4 blocks), no spills, no CALL
- *   shared        4 bytes
+ *   Budget: qmdi_dense_dp4a_*_1 registers<=64 shared<=0 spills=0 calls=0 needs=IDP
+ *   Budget: qmdi_dense_dp4a_*_8 registers<=128 shared<=0 spills=0 calls=0 needs=IDP
+ *   shared        dynamic, 4 bytes
  *   global        weights once for each 8 images; inputs once for each 32 channels; the sums of the splits
  *   loads         weights 4 sectors for 128 bytes; an input 1 sector for 4 bytes
  *
@@ -117,8 +118,11 @@ size_t scratch_size(const qmdi_kernel_shape *shape, size_t n_images, uint32_t n_
 int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_call *call = &cuda_call->call;
 	const qmdi_kernel_shape *shape = call->shape;
+	if (call->n_images > INT32_MAX) {
+		return -1;
+	}
 	const tiling t(shape, call->n_images, cuda_call->n_multiprocessors);
-	if (t.n_tiles > INT32_MAX || t.k.n_splits > 65535 || call->n_images > INT32_MAX) {
+	if (t.n_tiles > INT32_MAX || t.k.n_splits > 65535) {
 		return -1;
 	}
 	dense_words_params p = {};

@@ -23,8 +23,9 @@
  * Exact: int32 sums wrap; u8 goes in as it is (mma u8 x s8). Ranges are those of the reference.
  *
  * Budget.
- *   registers     at most 128 for 1 x 8 (128 threads, 4 blocks) and 255 for 8 x 4, no spills, no CALL
- *   shared        2 * 16 * tiles * (32 * chunk + 16) bytes: 8,704 and 36,864
+ *   Budget: qmdi_dense_imma_*_1x8 registers<=128 shared<=0 spills=0 calls=0 needs=IMMA,LDSM
+ *   Budget: qmdi_dense_imma_*_8x4 registers<=160 shared<=0 spills=0 calls=0 needs=IMMA,LDSM
+ *   shared        dynamic, 2 * 16 * tiles * (32 * chunk + 16) bytes: 8,704 and 36,864
  *   bank conflicts none: 32 * chunk + 16 is an odd number of 16 bytes
  *   global        weights once for each 16 * tiles images; inputs once for each 64 channels; sums of the splits, which
  * at one image are 2 % of 14400 x 512 weights loads         weights 16 sectors for 512 bytes
@@ -52,13 +53,14 @@ struct dense_params {
 	uint32_t n_channel_blocks;
 };
 
-/* Begin to copy a chunk of K of the block's images. */
+/* Begin to copy a chunk of K of the block's images, up to byte `end`. */
 template <int tiles, int chunk>
-QMDI_DEVICE void copy_chunk(const dense_params &p, uint32_t first_image, uint32_t first_step, unsigned char *stage) {
+QMDI_DEVICE void copy_chunk(const dense_params &p, uint32_t first_image, uint32_t first_step, uint32_t end,
+							unsigned char *stage) {
 	for (uint32_t i = threadIdx.x; i < tiles * tile_images * chunk * 2; i += blockDim.x) {
 		const uint32_t row = i / (chunk * 2), piece = i % (chunk * 2);
 		const uint32_t image = first_image + row, k = first_step * step_k + piece * 16;
-		if (image < p.n_images && k < p.in_c) {
+		if (image < p.n_images && k < end) {
 			copy_async<16>(stage + row * (chunk * step_k + 16) + piece * 16, p.input + image * p.image_stride + k);
 		}
 	}
@@ -124,12 +126,13 @@ template <class A, int tiles, int chunk> QMDI_DEVICE void multiply_images(const 
 	int32_t sums[tiles][2][4] = {};
 
 	wait_for_earlier_launches();
-	copy_chunk<tiles, chunk>(p, first_image, first_step, shared_memory());
+	const uint32_t end = min(p.in_c, (first_step + n_steps) * step_k);
+	copy_chunk<tiles, chunk>(p, first_image, first_step, end, shared_memory());
 	commit_copies();
 	for (uint32_t step = 0; step < n_steps; step += chunk) {
 		const uint32_t stage = step / chunk % 2;
 		if (step + chunk < n_steps) {
-			copy_chunk<tiles, chunk>(p, first_image, first_step + step + chunk,
+			copy_chunk<tiles, chunk>(p, first_image, first_step + step + chunk, end,
 									 shared_memory() + (stage ^ 1) * stage_bytes);
 		}
 		commit_copies();
@@ -208,8 +211,11 @@ size_t scratch_size(const qmdi_kernel_shape *shape, size_t n_images, uint32_t n_
 int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_call *call = &cuda_call->call;
 	const qmdi_kernel_shape *shape = call->shape;
+	if (call->n_images > INT32_MAX) {
+		return -1;
+	}
 	const tiling t(shape, call->n_images, cuda_call->n_multiprocessors);
-	if (t.n_tiles > INT32_MAX || t.k.n_splits > 65535 || call->n_images > INT32_MAX) {
+	if (t.n_tiles > INT32_MAX || t.k.n_splits > 65535) {
 		return -1;
 	}
 	dense_params p = {};
