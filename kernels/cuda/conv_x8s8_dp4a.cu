@@ -38,7 +38,7 @@ struct conv_words_params {
 	uint32_t kernel_h, row_words;   /* words of K in a row of the window */
 	uint32_t row_step, column_step; /* strides: in rows, and in bytes */
 	uint32_t n_groups;              /* of windows, in an output row */
-	uint64_t n_items;               /* groups of all images */
+	uint32_t n_items;               /* groups of all images */
 	int32_t is_whole;
 };
 
@@ -59,12 +59,11 @@ template <class A> QMDI_DEVICE void convolve_words(const conv_words_params &p) {
 	const uint32_t n_words = p.kernel_h * p.row_words;
 	const channel_stream stream(p.packed, blockIdx.y, n_words);
 	wait_for_earlier_launches();
-	const uint64_t item = uint64_t(blockIdx.x) * (n_threads / 32) + threadIdx.x / 32;
+	const uint32_t item = blockIdx.x * (n_threads / 32) + threadIdx.x / 32;
 	if (item >= p.n_items) {
 		return;
 	}
-	const uint32_t group = static_cast<uint32_t>(item % p.n_groups);
-	const uint32_t row = static_cast<uint32_t>(item / p.n_groups % p.out.rows);
+	const uint32_t group = item % p.n_groups, row = item / p.n_groups % p.out.rows;
 	const size_t image = item / p.n_groups / p.out.rows;
 	const uint8_t *windows[n_windows];
 	place_windows(p, p.input + image * p.image_stride, row, group, windows);
@@ -119,10 +118,11 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	p.kernel_h = s->kernel_h, p.row_words = divide_up(static_cast<uint64_t>(s->kernel_w) * s->in_c, 4);
 	p.row_step = s->stride_h, p.column_step = s->stride_w * s->in_c;
 	p.n_groups = divide_up(s->out_w, s->pool == 2 ? n_windows / 4 : n_windows);
-	p.n_items = static_cast<uint64_t>(p.n_groups) * s->out_h * call->n_images;
+	const uint64_t n_items = static_cast<uint64_t>(p.n_groups) * s->out_h * call->n_images;
+	p.n_items = static_cast<uint32_t>(n_items);
 	p.is_whole = has_whole_words(input, p.column_step) && (s->pad_left * s->in_c) % 4 == 0;
-	const uint64_t grid[2] = {(p.n_items + n_threads / 32 - 1) / (n_threads / 32), divide_up(s->out_c, block_channels)};
-	if (grid[0] > INT32_MAX || grid[1] > 65535) {
+	const uint64_t grid[2] = {(n_items + n_threads / 32 - 1) / (n_threads / 32), divide_up(s->out_c, block_channels)};
+	if (n_items > INT32_MAX || grid[1] > 65535) {
 		return -1;
 	}
 	set_launch(launch, s->operand == QMDI_U8 ? &qmdi_conv_dp4a_u8_entry : &qmdi_conv_dp4a_s8_entry, grid, n_threads, 0,
