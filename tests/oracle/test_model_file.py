@@ -11,6 +11,7 @@ import pytest
 from files_support import read_container, write_container
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
+DATA = ROOT / "examples" / "data"
 sys.path.insert(0, str(ROOT / "examples" / "python"))
 import qmd  # noqa: E402
 
@@ -106,3 +107,37 @@ def test_a_file_written_by_the_documentation_is_loaded(tmp_path):
     path.write_bytes(write_container(b"QMDMODEL", 2, 0, {"graph": graph, "weights": weights}))
     with pytest.raises(qmd.Error, match="format version is 2.0, .* reads versions up to 1.x"):
         qmd.Model.load(path)
+
+
+@pytest.mark.parametrize("optimizer,n_moments", [("adam", 2), ("rmsprop", 1)])
+def test_a_checkpoint_is_read_by_its_documentation(optimizer, n_moments, tmp_path):
+    states = {name: (DATA / f"adk-{name}.pdb", [DATA / f"adk-{name}-1.nc"]) for name in ("open", "closed")}
+    data = qmd.Dataset(select="name CA", stride=5, **states)
+    split = data.split("block", 0, n_folds=4)
+    pixels = qmd.Pixels(data, split)
+    model = qmd.Model.preset("icnnmd", pixels.side, 2)
+    path = tmp_path / "training.qmc"
+    losses = {}  # mean so far in its epoch, by mini-batches done
+
+    def note(_phase, done, _total, loss, _accuracy):
+        losses[done] = loss
+
+    model.train(data, split, pixels, optimizer=optimizer, checkpoint_path=path, epochs=3, batch_size=4, target_loss=0,
+                learning_rate=1e-4, progress=note)
+    sections = read_container(path.read_bytes(), b"QMDCHECK")
+    assert set(sections) == {"state", "weights", "optimizer"}
+    _, epochs, batches, best, since = struct.unpack("<QQQdQ", sections["state"])
+    n_batches = -(-len(split.train) // 4)
+    assert (epochs, batches) == (3, 3 * n_batches)
+    of_epochs = [losses[n_batches * epoch] for epoch in (1, 2, 3)]
+    assert best == min(of_epochs) and since == 2 - of_epochs.index(best)
+    model.save(tmp_path / "trained.qmd")
+    assert sections["weights"] == read_container((tmp_path / "trained.qmd").read_bytes(), b"QMDMODEL")["weights"]
+    moments = np.frombuffer(sections["optimizer"], "<f4", offset=8)
+    assert struct.unpack_from("<Q", sections["optimizer"]) == (3 * n_batches,)
+    assert len(moments) == n_moments * model.n_parameters
+    if optimizer == "rmsprop":
+        assert (moments >= 0).all() and moments.any()
+    else:  # first and second moments of the first convolution's weights, one after the other
+        n = 32 * 3 * 3 * 3
+        assert (moments[:n] < 0).any() and (moments[n:2 * n] >= 0).all() and moments[n:2 * n].any()
