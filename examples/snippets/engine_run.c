@@ -160,17 +160,11 @@ static void print_plan(const qmd_engine *engine, qmd_context *context) {
 /* [plan] */
 
 static void save_engine(const char *folder, const char *path) {
-	qmd_dataset *dataset = open_states(folder);
-	qmd_split *split;
-	qmd_pixels *pixels;
-	check(qmd_split_by_replica(dataset, 0, &split));
-	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
-	qmd_engine *engine = make_engine(dataset, split, pixels);
+	example e = open_example(folder);
+	qmd_engine *engine = make_engine(e.dataset, e.split, e.pixels);
 	check(qmd_engine_save(engine, path));
 	qmd_engine_free(engine);
-	qmd_pixels_free(pixels);
-	qmd_split_free(split);
-	qmd_dataset_free(dataset);
+	close_example(&e);
 }
 
 int main(int argc, char **argv) {

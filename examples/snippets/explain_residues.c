@@ -148,18 +148,12 @@ static void explain_model(qmd_dataset *dataset, const qmd_split *split, qmd_pixe
 int main(int argc, char **argv) {
 	if (argc != 2)
 		return 2;
-	qmd_dataset *dataset = open_states(argv[1]);
-	qmd_split *split;
-	qmd_pixels *pixels;
-	check(qmd_split_by_replica(dataset, 0, &split));
-	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
-	qmd_engine *engine = make_engine(dataset, split, pixels);
-	explain(engine, dataset, split);
-	explain_in_shards(engine, dataset, split);
-	explain_model(dataset, split, pixels);
+	example e = open_example(argv[1]);
+	qmd_engine *engine = make_engine(e.dataset, e.split, e.pixels);
+	explain(engine, e.dataset, e.split);
+	explain_in_shards(engine, e.dataset, e.split);
+	explain_model(e.dataset, e.split, e.pixels);
 	qmd_engine_free(engine);
-	qmd_pixels_free(pixels);
-	qmd_split_free(split);
-	qmd_dataset_free(dataset);
+	close_example(&e);
 	return 0;
 }

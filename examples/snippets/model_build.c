@@ -75,11 +75,13 @@ static void look_inside(qmd_model *model) {
 /* [layers and parameters] */
 
 /* [bind] */
-static void bind_and_let_go(qmd_model *model, qmd_pixels *pixels) {
+static void bind(qmd_model *model, qmd_dataset *dataset, const qmd_split *split) {
 	/* As training does it: for a network whose weights come from elsewhere. */
 	static const char *const names[2] = {"open", "closed"};
+	qmd_pixels *pixels;
+	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
 	check(qmd_model_bind(model, pixels, names));
-	qmd_pixels_free(pixels); /* the caller's hold on them: the model has its own */
+	qmd_pixels_free(pixels); /* this hold on them: the model has its own */
 	printf("bound to %zu atoms; class 1 is %s; %s\n", qmd_pixels_n_atoms(qmd_model_pixels(model)),
 		   qmd_model_class_name(model, 1), qmd_model_is_quantized(model) ? "quantized" : "in floating point");
 }
@@ -98,19 +100,14 @@ static void save_and_load(const qmd_model *model) {
 int main(int argc, char **argv) {
 	if (argc != 2)
 		return 2;
-	qmd_dataset *dataset = open_states(argv[1]);
-	qmd_split *split;
-	qmd_pixels *pixels;
-	check(qmd_split_by_replica(dataset, 0, &split));
-	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
-	const uint32_t side = (uint32_t)qmd_pixels_side(pixels);
+	example e = open_example(argv[1]);
+	const uint32_t side = (uint32_t)qmd_pixels_side(e.pixels);
 	use_preset(side);
 	qmd_model *model = build(side);
 	look_inside(model);
-	bind_and_let_go(model, pixels);
+	bind(model, e.dataset, e.split);
 	save_and_load(model);
 	qmd_model_free(model);
-	qmd_split_free(split);
-	qmd_dataset_free(dataset);
+	close_example(&e);
 	return 0;
 }

@@ -31,19 +31,13 @@ static qmd_model *read_onnx(void) {
 int main(int argc, char **argv) {
 	if (argc != 2)
 		return 2;
-	qmd_dataset *dataset = open_states(argv[1]);
-	qmd_split *split;
-	qmd_pixels *pixels;
-	check(qmd_split_by_replica(dataset, 0, &split));
-	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
-	qmd_model *model = train_briefly(dataset, split, pixels);
+	example e = open_example(argv[1]);
+	qmd_model *model = train_briefly(e.dataset, e.split, e.pixels);
 	write_onnx(model);
 	qmd_model *imported = read_onnx();
 	printf("%zu parameters went out, %zu came back\n", qmd_model_n_parameters(model), qmd_model_n_parameters(imported));
 	qmd_model_free(imported);
 	qmd_model_free(model);
-	qmd_pixels_free(pixels);
-	qmd_split_free(split);
-	qmd_dataset_free(dataset);
+	close_example(&e);
 	return 0;
 }

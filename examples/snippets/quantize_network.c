@@ -61,19 +61,13 @@ static void compile(const qmd_model *quantized) {
 int main(int argc, char **argv) {
 	if (argc != 2)
 		return 2;
-	qmd_dataset *dataset = open_states(argv[1]);
-	qmd_split *split;
-	qmd_pixels *pixels;
-	check(qmd_split_by_replica(dataset, 0, &split));
-	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
-	qmd_model *model = train_briefly(dataset, split, pixels);
-	qmd_model *quantized = quantize(model, dataset, split);
-	quantize_on_images(model, dataset, split);
+	example e = open_example(argv[1]);
+	qmd_model *model = train_briefly(e.dataset, e.split, e.pixels);
+	qmd_model *quantized = quantize(model, e.dataset, e.split);
+	quantize_on_images(model, e.dataset, e.split);
 	compile(quantized);
 	qmd_model_free(quantized);
 	qmd_model_free(model);
-	qmd_pixels_free(pixels);
-	qmd_split_free(split);
-	qmd_dataset_free(dataset);
+	close_example(&e);
 	return 0;
 }

@@ -42,6 +42,20 @@ qmd_dataset *open_states(const char *folder) {
 	return dataset;
 }
 
+example open_example(const char *folder) {
+	example e;
+	e.dataset = open_states(folder);
+	check(qmd_split_by_replica(e.dataset, 0, &e.split));
+	check(qmd_pixels_fit(e.dataset, e.split, NULL, &e.pixels));
+	return e;
+}
+
+void close_example(example *e) {
+	qmd_pixels_free(e->pixels);
+	qmd_split_free(e->split);
+	qmd_dataset_free(e->dataset);
+}
+
 qmd_model *train_briefly(qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels) {
 	const uint32_t side = (uint32_t)qmd_pixels_side(pixels);
 	qmd_model *model;

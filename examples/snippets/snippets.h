@@ -13,7 +13,17 @@ void *allocate(size_t n, size_t size);
 /* The bundled states, open and closed, by the alpha carbons of every fourth frame: 214 atoms, 60 frames. */
 qmd_dataset *open_states(const char *folder);
 
-/* A network of one convolution that has been trained on them, replica 1 held out, and what it was trained with. */
+/* These, split by replica with the first held out, and pixels fitted on the training frames. */
+typedef struct example {
+	qmd_dataset *dataset;
+	qmd_split *split;
+	qmd_pixels *pixels;
+} example;
+
+example open_example(const char *folder);
+void close_example(example *e);
+
+/* A network of one convolution that has been trained on the training frames. */
 qmd_model *train_briefly(qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels);
 
 /* The same, quantized and compiled. */

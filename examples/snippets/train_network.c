@@ -99,18 +99,12 @@ static void train_on_images(void) {
 int main(int argc, char **argv) {
 	if (argc != 2)
 		return 2;
-	qmd_dataset *dataset = open_states(argv[1]);
-	qmd_split *split;
-	qmd_pixels *pixels;
-	check(qmd_split_by_replica(dataset, 0, &split));
-	check(qmd_pixels_fit(dataset, split, NULL, &pixels));
-	qmd_model *model = train(dataset, split, pixels);
-	test(model, dataset, split);
-	predict_frame(model, dataset);
+	example e = open_example(argv[1]);
+	qmd_model *model = train(e.dataset, e.split, e.pixels);
+	test(model, e.dataset, e.split);
+	predict_frame(model, e.dataset);
 	train_on_images();
 	qmd_model_free(model);
-	qmd_pixels_free(pixels);
-	qmd_split_free(split);
-	qmd_dataset_free(dataset);
+	close_example(&e);
 	return 0;
 }
