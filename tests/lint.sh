@@ -3,7 +3,7 @@
 # what that build does not compile is left out.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
-mapfile -t files < <(git ls-files '*.c' '*.h')
+mapfile -t files < <(git ls-files '*.c' '*.h' '*.cpp' '*.cu')
 clang-format --dry-run -Werror "${files[@]}"
 git ls-files '*.sh' .ci/run | xargs -n 1 bash -n
 git ls-files '*.c' | grep -Ev '^(tests/consumer/|lib/runtime_only\.c|kernels/cuda/runtime_cuda\.c)' | xargs -P "$(nproc)" -n 1 clang-tidy -p build-release --quiet 2>/dev/null
