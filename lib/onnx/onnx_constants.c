@@ -162,7 +162,8 @@ qmd_status qmdi_onnx_fold_unsqueeze(qmdi_importer *im, const qmdi_onnx_call *cal
 	const qmdi_onnx_tensor *input = input_of(call, 0);
 	size_t axes[QMDI_ONNX_MAX_DIMS], dims[QMDI_ONNX_MAX_DIMS], n_axes;
 	const Onnx__AttributeProto *attribute = qmdi_onnx_attribute(call, "axes");
-	const size_t n_new = attribute ? attribute->n_ints : call->n_inputs > 1 ? input_of(call, 1)->n : 0;
+	const int has_input = call->n_inputs > 1 && call->inputs[1];
+	const size_t n_new = attribute ? attribute->n_ints : has_input ? input_of(call, 1)->n : 0;
 	(void)im;
 	if (n_new == 0 || n_new > QMDI_ONNX_MAX_DIMS - input->n_dims)
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "it adds %zu extents to %zu", n_new, input->n_dims);

@@ -266,6 +266,7 @@ REFUSED = {
     "axes are int32, expected int64": lambda: dense_by(lambda g: g.node("Squeeze", g.weight(6, 4, 1), g.constant(row(2, dtype=np.int32)))),
     "9 axes, expected at most 8": lambda: dense_by(lambda g: g.node("Squeeze", g.weight(6, 4), g.constant(row(*range(9))))),
     "it adds 0 extents to 2": lambda: dense_by(lambda g: g.node("Unsqueeze", g.weight(6, 4), g.constant(row()))),
+    "it adds 0 extents to 2$": lambda: dense_by(lambda g: g.node("Unsqueeze", g.weight(6, 4), "")),
     "it adds 7 extents to 2": lambda: dense_by(lambda g: g.node("Unsqueeze", g.weight(6, 4), g.constant(row(*range(7))))),
     "an axis is given twice": lambda: dense_by(lambda g: g.node("Unsqueeze", g.weight(6, 4), g.constant(row(0, 0)))),
     "it makes double of float": lambda: dense_by(lambda g: g.node("Cast", g.weight(6, 4), to=TensorProto.DOUBLE)),
