@@ -49,7 +49,9 @@ static const option_row option_rows[] = {
 	{OPTION_EXPLAIN_FRAMES, 0, "explain-frames", "N",
 	 "score residues on at most N held-out frames of a fold, evenly spread (default: 200; slic-lime: every tenth)"},
 	{OPTION_EXPLAIN_SEEDS, 0, "explain-seeds", "N",
-	 "also train each fold from N - 1 more seeds, and see which residues those find (default: 1)"},
+	 "study: also train each fold from N - 1 more seeds; explain: also sample from them; and see which residues are "
+	 "the "
+	 "same (default: 1)"},
 	{OPTION_TRUST_FRAMES, 0, "trust-frames", "N",
 	 "compare scores on at most N held-out frames of a fold, evenly spread (default: 20)"},
 	{OPTION_METHOD, 0, "method", "KIND",

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "agreement.h"
 #include "data.h"
 #include "files.h"
 #include "kind.h"
@@ -31,6 +32,7 @@ typedef struct explain_job {
 	size_t n_residues;
 	numbering labels;
 	segment_list segments; /* with --segments */
+	double seeds_overlap;  /* of the highest, between explanations from other seeds; NaN: not asked for */
 } explain_job;
 
 /* What a method's scores are, for titles and tables. */
@@ -107,14 +109,14 @@ static int choose_background(const explain_job *job, qmd_explain_options *option
 	return PROGRAM_OK;
 }
 
-static int run_library(explain_job *job) {
+static int run_method(const explain_job *job, uint64_t seed, qmd_explanation **explanation) {
 	progress_bar bar = {0};
 	qmd_explain_options options;
 	qmd_explain_options_init(&options);
 	options.n_threads = job->arguments->threads;
 	options.method = job->arguments->method;
 	options.n_samples = job->arguments->samples;
-	options.seed = job->arguments->seed;
+	options.seed = seed;
 	options.as_published = job->arguments->as_published;
 	options.n_segments = (uint32_t)job->segments.n;
 	options.segment_of_residue = job->segments.of_residue;
@@ -122,18 +124,61 @@ static int run_library(explain_job *job) {
 	options.user = &bar;
 	TRY(choose_background(job, &options));
 	const qmd_status status =
-		job->model
-			? qmd_explain_model(job->model, job->dataset, job->frames, job->n_frames, &options, &job->explanation)
-			: qmd_explain(job->engine, job->dataset, job->frames, job->n_frames, &options, &job->explanation);
+		job->model ? qmd_explain_model(job->model, job->dataset, job->frames, job->n_frames, &options, explanation)
+				   : qmd_explain(job->engine, job->dataset, job->frames, job->n_frames, &options, explanation);
 	progress_clear();
-	if (status != QMD_ERROR_CANCELLED || !job->explanation)
+	if (status != QMD_ERROR_CANCELLED || !*explanation) /* cancelled: of some frames */
 		TRY_QMD(status);
-	if (residues_are_all_zero(job->explanation))
-		return fail("%s: every score is 0: the network says the same whatever it is shown, so there is nothing to "
-					"explain",
-					job->arguments->operands[0]);
 	return PROGRAM_OK;
 }
+
+static int is_partial(const explain_job *job) {
+	return qmd_explanation_n_frames(job->explanation) < job->n_frames;
+}
+
+/* ---- Other seeds ---- */
+
+/* One that has no score comes last. */
+static void copy_scores(const qmd_explanation *explanation, double *scores) {
+	for (size_t r = 0; r < qmd_explanation_n_residues(explanation); r++) {
+		qmd_residue_score score = {.struct_size = sizeof score};
+		qmd_explanation_residue(explanation, r, &score);
+		scores[r] = isnan(score.score) ? -INFINITY : score.score;
+	}
+}
+
+/* scores: room for [n_seeds][n] */
+static int explain_from_seeds(explain_job *job, size_t n_seeds, size_t n, double *scores) {
+	copy_scores(job->explanation, scores);
+	for (size_t i = 1; i < n_seeds; i++) {
+		qmd_explanation *explanation = NULL;
+		TRY(run_method(job, job->arguments->seed + i, &explanation));
+		const int is_whole = qmd_explanation_n_frames(explanation) == job->n_frames;
+		copy_scores(explanation, scores + i * n);
+		qmd_explanation_free(explanation);
+		if (!is_whole)
+			return fail_status(QMD_ERROR_CANCELLED);
+	}
+	job->seeds_overlap = agreement_top_of_pairs(scores, n_seeds, n, RESIDUES_N_TOP);
+	return PROGRAM_OK;
+}
+
+static int compare_seeds(explain_job *job) {
+	const size_t n_seeds = job->arguments->explain_seeds, n = qmd_explanation_n_residues(job->explanation);
+	double *scores = calloc(n_seeds * n, sizeof *scores);
+	const int code = scores ? explain_from_seeds(job, n_seeds, n, scores) : fail_memory();
+	free(scores);
+	return code;
+}
+
+static int check_seeds(const program_arguments *a) {
+	if (a->explain_seeds > 1 && a->method != QMD_EXPLAIN_SHAP && a->method != QMD_EXPLAIN_SLIC_LIME)
+		return fail_usage("--explain-seeds: %s draws nothing, its scores are the same for every seed",
+						  method_name(a->method));
+	return PROGRAM_OK;
+}
+
+/* ---- What came out ---- */
 
 /* Those that have a score, which as published the last one has not. */
 static int read_residues(explain_job *job) {
@@ -158,15 +203,15 @@ static int read_segments(explain_job *job) {
 }
 
 static int compute(explain_job *job) {
-	TRY(run_library(job));
+	TRY(run_method(job, job->arguments->seed, &job->explanation));
+	if (residues_are_all_zero(job->explanation))
+		return fail("%s: every score is 0: the network says the same whatever it is shown, so there is nothing to "
+					"explain",
+					job->arguments->operands[0]);
 	TRY(job->segments.n ? read_segments(job) : read_residues(job));
 	if (job->arguments->numbering)
 		numbering_apply(&job->labels, job->arguments->numbering, job->residues, job->n_residues);
-	return PROGRAM_OK;
-}
-
-static int is_partial(const explain_job *job) {
-	return qmd_explanation_n_frames(job->explanation) < job->n_frames;
+	return job->arguments->explain_seeds > 1 && !is_partial(job) ? compare_seeds(job) : PROGRAM_OK;
 }
 
 /* What -o says or, where not all frames were scored, DIR/partial/ or FILE.partial.EXT. */
@@ -232,12 +277,14 @@ static int print_json(const explain_job *job) {
 	for (size_t r = 0; !job->segments.n && r < job->n_residues; r++)
 		json_array_append_new(scores, report_residue(&job->residues[r]));
 	const sampling sampled = read_sampling(job);
-	json_t *json = json_pack("{s:s, s:s, s:s, s:I, s:b, s:o, s:I, s:I, s:I, s:o}", job->model ? "model" : "engine",
-							 job->arguments->operands[0], "method", method_name(job->arguments->method), "background",
-							 name_background(job), "n_frames", (json_int_t)qmd_explanation_n_frames(job->explanation),
-							 "is_partial", is_partial(job), "r2", report_number(sampled.r2), "fewest_samples",
-							 (json_int_t)sampled.fewest, "most_samples", (json_int_t)sampled.most, "n_settled",
-							 (json_int_t)sampled.n_settled, job->segments.n ? "segments" : "residues", scores);
+	json_t *json =
+		json_pack("{s:s, s:s, s:s, s:I, s:b, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", job->model ? "model" : "engine",
+				  job->arguments->operands[0], "method", method_name(job->arguments->method), "background",
+				  name_background(job), "n_frames", (json_int_t)qmd_explanation_n_frames(job->explanation),
+				  "is_partial", is_partial(job), "r2", report_number(sampled.r2), "fewest_samples",
+				  (json_int_t)sampled.fewest, "most_samples", (json_int_t)sampled.most, "n_settled",
+				  (json_int_t)sampled.n_settled, "n_seeds", (json_int_t)job->arguments->explain_seeds, "seeds_overlap",
+				  report_number(job->seeds_overlap), job->segments.n ? "segments" : "residues", scores);
 	const int code = report_print(json);
 	json_decref(json);
 	return code;
@@ -284,6 +331,9 @@ static int write_results(const explain_job *job) {
 	else
 		residues_print_top(job->residues, job->n_residues, text->what);
 	print_sampling(job);
+	if (!isnan(job->seeds_overlap))
+		printf("\nOf the %d highest, what explanations from %zu seeds share: %.2f\n", RESIDUES_N_TOP,
+			   job->arguments->explain_seeds, job->seeds_overlap);
 	printf("\nWritten to %s\n", job->output);
 	return PROGRAM_OK;
 }
@@ -304,6 +354,7 @@ static int check_output(const program_arguments *a) {
 static int explain(explain_job *job) {
 	const char *output = job->arguments->output;
 	TRY(check_output(job->arguments));
+	TRY(check_seeds(job->arguments));
 	TRY(open_subject(job));
 	TRY(data_open(job->arguments, 1, &job->dataset));
 	TRY(choose_frames(job));
@@ -321,7 +372,7 @@ static int explain(explain_job *job) {
 }
 
 static int run(const program_arguments *arguments) {
-	explain_job job = {.arguments = arguments};
+	explain_job job = {.arguments = arguments, .seeds_overlap = NAN};
 	const int code = explain(&job);
 	free(job.residues);
 	free(job.output);
@@ -336,12 +387,12 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_STATE,      OPTION_OUTPUT,         OPTION_SELECT,       OPTION_MAP,
-									  OPTION_STRIDE,     OPTION_SPLIT,          OPTION_FOLDS,        OPTION_FOLD,
-									  OPTION_GAP,        OPTION_EXPLAIN_FRAMES, OPTION_METHOD,       OPTION_SAMPLES,
-									  OPTION_BACKGROUND, OPTION_SEGMENTS,       OPTION_AS_PUBLISHED, OPTION_NUMBERING,
-									  OPTION_SEED,       OPTION_THREADS,        OPTION_JSON,         OPTION_HELP,
-									  OPTION_END};
+static const option_code options[] = {
+	OPTION_STATE,        OPTION_OUTPUT,    OPTION_SELECT,        OPTION_MAP,        OPTION_STRIDE,
+	OPTION_SPLIT,        OPTION_FOLDS,     OPTION_FOLD,          OPTION_GAP,        OPTION_EXPLAIN_FRAMES,
+	OPTION_METHOD,       OPTION_SAMPLES,   OPTION_EXPLAIN_SEEDS, OPTION_BACKGROUND, OPTION_SEGMENTS,
+	OPTION_AS_PUBLISHED, OPTION_NUMBERING, OPTION_SEED,          OPTION_THREADS,    OPTION_JSON,
+	OPTION_HELP,         OPTION_END};
 
 const program_command command_explain = {
 	.name = "explain",

@@ -5,6 +5,7 @@
 #include "program.h"
 
 #define RESIDUE_LABEL_SIZE 32
+#define RESIDUES_N_TOP 20 /* of which one asks whether two explanations share them */
 
 /* One residue, in the order of the molecule. */
 typedef struct profile_residue {

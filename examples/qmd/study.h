@@ -51,8 +51,6 @@ json_t *study_held_out(const study *s, const qmd_split *split);
 
 /* ---- study_trust.c ---- */
 
-#define TRUST_N_TOP 20
-
 /* A fold whose scores of residues are put to the test. */
 typedef struct trust_fold {
 	const study *study;

@@ -72,7 +72,8 @@ void study_trust_table(const json_t *report, table *t) {
 	snprintf(seeds, sizeof seeds, "of the 20 highest, what networks of %.0f seeds share", n_seeds);
 	if (n_seeds > 1)
 		trust_row(t, seeds, report_get(trust, "seeds_overlap", NULL), 2, chance, 2);
-	trust_row(t, "of the 20 highest, what INT8 and FP32 share", report_get(trust, "int8_fp32_overlap", NULL), 2, chance, 2);
+	trust_row(t, "of the 20 highest, what INT8 and FP32 share", report_get(trust, "int8_fp32_overlap", NULL), 2, chance,
+			  2);
 	trust_row(t, "rank correlation of INT8 and FP32", report_get(trust, "int8_fp32_spearman", NULL), 4, 0, 0);
 	trust_row(t, "area below the deletion curve (small is good)", report_get(trust, "deletion_area", NULL), 3,
 			  report_get(trust, "random_deletion_area", NULL), 3);

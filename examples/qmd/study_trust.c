@@ -164,7 +164,7 @@ static int add_numbers(const trust_fold *fold, double *int8, json_t *trust) {
 		(json_object_set_new(trust, "int8_scores", numbers(int8, n)) != 0 ||
 		 json_object_set_new(trust, "fp32_scores", numbers(fp32, n)) != 0 ||
 		 json_object_set_new(trust, "spearman", report_number(agreement_spearman(int8, fp32, n))) != 0 ||
-		 json_object_set_new(trust, "top_overlap", report_number(agreement_top(int8, fp32, n, TRUST_N_TOP))) != 0))
+		 json_object_set_new(trust, "top_overlap", report_number(agreement_top(int8, fp32, n, RESIDUES_N_TOP))) != 0))
 		code = report_fail();
 	free(fp32);
 	return code;
@@ -250,7 +250,7 @@ static int fill_seeds(const trust_fold *fold, double *scores, json_t *seeds, jso
 	const size_t n = n_residues_of(fold), n_seeds = fold->study->arguments->explain_seeds;
 	for (size_t i = 1; i < n_seeds; i++)
 		TRY(add_seed(fold, i + 1, scores + i * n, seeds));
-	const double overlap = agreement_top_of_pairs(scores, n_seeds, n, TRUST_N_TOP);
+	const double overlap = agreement_top_of_pairs(scores, n_seeds, n, RESIDUES_N_TOP);
 	return json_object_set(trust, "seeds", seeds) == 0 &&
 				   json_object_set_new(trust, "seeds_overlap", report_number(overlap)) == 0
 			   ? PROGRAM_OK
@@ -321,13 +321,13 @@ static double overlap_of_folds(const study *s) {
 		for (size_t r = 0; r < n; r++)
 			scores[k * n + r] =
 				report_get(json_array_get(json_object_get(json_array_get(s->folds, k), "residues"), r), "score", NULL);
-	const double overlap = scores ? agreement_top_of_pairs(scores, n_folds, n, TRUST_N_TOP) : NAN;
+	const double overlap = scores ? agreement_top_of_pairs(scores, n_folds, n, RESIDUES_N_TOP) : NAN;
 	free(scores);
 	return overlap;
 }
 
 json_t *study_describe_trust(const study *s) {
-	const size_t n_top = s->n_residues < TRUST_N_TOP ? s->n_residues : TRUST_N_TOP;
+	const size_t n_top = s->n_residues < RESIDUES_N_TOP ? s->n_residues : RESIDUES_N_TOP;
 	size_t n_beyond = 0;
 	for (size_t r = 0; r < s->n_residues; r++)
 		n_beyond += fabs(s->residues[r].score) > BEYOND * s->residues[r].standard_error;

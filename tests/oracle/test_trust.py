@@ -130,3 +130,14 @@ def test_shuffled_labels_leave_nothing_to_learn(tmp_path):
     shuffled_otherwise = succeed_json("study", *SMALL, *BRIEF, "--control", "shuffled", "--seed", 2, "-o", tmp_path)
     assert shuffled_otherwise["mean"]["nearest_mean"] != report["mean"]["nearest_mean"]
     assert shuffled_otherwise["mean"]["nearest_mean"]["test_accuracy"] == pytest.approx(0.5, abs=0.2)
+
+
+def test_explanations_from_other_seeds(study):
+    folder, _ = study
+    arguments = ["explain", folder / "fold-1.qme", *SMALL, "--folds", 2, "--fold", 1, "--explain-frames", 2]
+    shap = [*arguments, "--method", "shap", "--samples", 1000]
+    rows = [[r["score"] for r in succeed_json(*shap, "--seed", seed)["residues"]] for seed in (5, 6, 7)]
+    together = succeed_json(*shap, "--seed", 5, *SEEDS)
+    assert [r["score"] for r in together["residues"]] == rows[0]
+    assert together["seeds_overlap"] == pytest.approx(mean_overlap(rows)) and together["seeds_overlap"] < 1
+    assert_fails(qmd(*arguments, *SEEDS), 2, "the same for every seed")
