@@ -5,6 +5,12 @@
 #include <string.h>
 #include <sys/utsname.h>
 
+#ifdef __clang__
+#define COMPILER __VERSION__ /* begins with its name */
+#else
+#define COMPILER "GCC " __VERSION__
+#endif
+
 /* Of Linux's list of processors the first; "unknown" elsewhere. */
 static void read_processor(char *name, size_t size) {
 	FILE *file = fopen("/proc/cpuinfo", "r");
@@ -45,6 +51,6 @@ json_t *machine_describe(const qmd_engine *engine) {
 	read_processor(processor, sizeof processor);
 	if (uname(&system) == 0)
 		snprintf(system_text, sizeof system_text, "%s %s %s", system.sysname, system.release, system.machine);
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "libqmd", qmd_version(), "compiler", __VERSION__, "system",
-					 system_text, "processor", processor, "kernels", list_kernels(engine));
+	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "libqmd", qmd_version(), "compiler", COMPILER, "system", system_text,
+					 "processor", processor, "kernels", list_kernels(engine));
 }

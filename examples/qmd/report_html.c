@@ -204,9 +204,10 @@ static void put_curves(page *p, const study_report *r) {
 	report_plot_roc(p, r->json);
 
 	page_section(p, "Precision and recall");
-	page_paragraph(p, "The same frames, each state against the rest: of the frames that are taken for the state, the "
-					  "share that are; and of its frames, the share that are found. Average precision is the mean over "
-					  "the states. Solid: INT8 engine; dashed: FP32.");
+	page_paragraph(p,
+				   "The same frames, each state against the rest: of the frames that are taken for the state, the "
+				   "share that are; and of its frames, the share that are found. AP is the average precision, its mean "
+				   "over the states. Solid: INT8 engine; dashed: FP32.");
 	put_legend(p, r);
 	report_plot_precision_recall(p, r->json);
 

@@ -8,6 +8,7 @@
 
 #define N_OUTLINED 10
 #define MOST_FADED 0.85
+#define NO_RESIDUE SIZE_MAX
 
 /* A picture with the scores of its frame. */
 typedef struct explained_picture {
@@ -18,16 +19,19 @@ typedef struct explained_picture {
 
 static size_t residue_at(const study_report *r, size_t x, size_t y) {
 	const size_t pixel = y * r->side + x;
-	return x < r->side && y < r->side && pixel < r->n_atoms ? r->residue_of_atom[pixel] : SIZE_MAX;
+	return x < r->side && y < r->side && pixel < r->n_atoms ? r->residue_of_atom[pixel] : NO_RESIDUE;
 }
 
+/* Pixels beyond the atoms fade as a residue that changes nothing. */
 static void fade(FILE *out, const explained_picture *e, size_t residue) {
 	const study_report *r = e->report;
-	const double share = e->largest > 0 ? fabs(e->scores[residue]) / e->largest : 0;
+	const double score = residue < r->n_residues ? fabs(e->scores[residue]) : 0;
+	const double share = e->largest > 0 ? score / e->largest : 0;
 	fprintf(out, "<path class=\"fade\" fill-opacity=\"%.3f\" d=\"", MOST_FADED * (1 - share));
-	for (size_t i = 0; i < r->n_atoms; i++)
-		if (r->residue_of_atom[i] == residue)
-			fprintf(out, "M%zu %zuh1v1h-1z", i % r->side, i / r->side);
+	for (size_t y = 0; y < r->side; y++)
+		for (size_t x = 0; x < r->side; x++)
+			if (residue_at(r, x, y) == residue)
+				fprintf(out, "M%zu %zuh1v1h-1z", x, y);
 	fprintf(out, "\"/>\n");
 }
 
@@ -68,6 +72,7 @@ static void draw_over(FILE *out, const void *user) {
 	fprintf(out, "<svg class=\"overlay\" viewBox=\"0 0 %zu %zu\" role=\"img\">\n", e->report->side, e->report->side);
 	for (size_t r = 0; r < e->report->n_residues; r++)
 		fade(out, e, r);
+	fade(out, e, NO_RESIDUE);
 	for (size_t r = 0; r < e->report->n_residues; r++)
 		if (is_among_highest(e, r))
 			outline(out, e, r);
@@ -107,8 +112,8 @@ void report_put_pictures(page *p, const study_report *r) {
 		put_picture(p, r, i, NULL, name_of(r, i));
 	page_plots_end(p);
 	page_subheading(p, "What it looks at there");
-	page_paragraph(p, "The same frames. The less the margin of this one frame changes without a residue, the paler are "
-					  "its pixels; outlined are the residues, ten at most, without which it falls the furthest.");
+	page_paragraph(p, "The same frames. The less the margin of this one frame changes without a residue, the fainter "
+					  "are its pixels; outlined are the residues, ten at most, without which it falls the furthest.");
 	page_plots_begin(p, 0);
 	for (size_t i = 0; i < r->pictures->n; i++) {
 		char caption[128];

@@ -109,7 +109,7 @@ typedef struct curve_kind {
 } curve_kind;
 
 static const curve_kind roc = {metrics_roc, "false positive rate", "true positive rate", "AUC", 1};
-static const curve_kind precision_recall = {metrics_precision_recall, "recall", "precision", "average precision", 0};
+static const curve_kind precision_recall = {metrics_precision_recall, "recall", "precision", "AP", 0};
 
 static double area_below(const double *xs, const double *ys, size_t n) {
 	double area = 0;
