@@ -192,7 +192,7 @@ START_TEST(aligned_memory_is_aligned_and_given_back) {
 END_TEST
 
 START_TEST(large_blocks_start_at_huge_pages) {
-	enum { LEAST = 4 << 20 };
+	enum { LEAST = 2 << 20 };
 	static const struct {
 		size_t size, alignment;
 	} cases[] = {{LEAST - 1, 64}, {LEAST, 2 << 20}, {LEAST + 1, 2 << 20}, {5 * LEAST, 2 << 20}};

@@ -95,7 +95,6 @@ void qmdi_release(void *pointer) {
 /* The host's allocator promises 16 bytes only: room for the alignment and for the pointer to give back. */
 #define ALIGNMENT ((size_t)64)
 #define HUGE_PAGE ((size_t)1 << 21)
-#define HUGE_LEAST (2 * HUGE_PAGE) /* smaller blocks are not worth the memory that whole pages waste */
 
 #if defined(MADV_HUGEPAGE) && !defined(MADV_COLLAPSE)
 #define MADV_COLLAPSE 25 /* Linux 6.1; older ones refuse it */
@@ -120,7 +119,7 @@ void *qmdi_aligned(size_t n, size_t size) {
 		qmdi_fail(QMD_ERROR_MEMORY, "out of memory: %zu elements of %zu bytes were asked for", n, size);
 		return NULL;
 	}
-	const int is_huge = n * size >= HUGE_LEAST;
+	const int is_huge = n * size >= HUGE_PAGE; /* smaller blocks would waste more than they use */
 	const size_t alignment = is_huge ? HUGE_PAGE : ALIGNMENT;
 	const size_t whole = is_huge ? (n * size + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE : n * size;
 	char *raw = qmdi_allocate(whole + alignment + sizeof(void *));

@@ -13,7 +13,7 @@ char *qmdi_string(const char *text);                     /* a copy; NULL for NUL
 void *qmdi_copy(const void *source, size_t n, size_t size); /* a copy of n elements */
 void qmdi_release(void *pointer);
 
-/* Aligned to 64 bytes, from 4 MB on to huge pages of 2 MB, which the system is asked for; free with
+/* Aligned to 64 bytes, from 2 MB on to huge pages of as much, which the system is asked for; free with
  * qmdi_release_aligned(). */
 void *qmdi_aligned(size_t n, size_t size);
 void qmdi_release_aligned(void *pointer);
