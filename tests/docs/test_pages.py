@@ -77,6 +77,14 @@ def test_commands_and_their_options_exist(page):
                 assert word.split("=")[0] in known, line
 
 
+@pytest.mark.parametrize("page", [page for page in PAGES if page.parent.name == "docs"], ids=name_of)
+def test_options_that_stand_alone_exist(page):
+    commands = re.findall(r"^  (\w+) ", subprocess.run([PROGRAM, "--help"], check=True, capture_output=True, text=True).stdout, re.MULTILINE)
+    known = set.union(options_of(()), *(options_of((command,)) for command in commands))
+    for option in re.findall(r"`(--[a-z-]+)[ `]", page.read_text()):
+        assert option in known, option
+
+
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_functions_exist(page):
     headers = "".join(path.read_text() for path in (SOURCE / "include" / "qmd").glob("*.h"))
