@@ -483,3 +483,22 @@ qmd_model *qmdt_bound_network(qmd_type image_type) {
 	qmd_pixels_free(pixels);
 	return model;
 }
+
+qmd_engine *qmdt_compile(const qmd_model *model, int fuse) {
+	qmd_engine *engine;
+	qmd_engine_options options;
+	qmd_engine_options_init(&options);
+	options.fuse = fuse;
+	qmdt_ok(qmd_engine_compile(model, &options, &engine));
+	return engine;
+}
+
+qmd_context *qmdt_new_context(const qmd_engine *engine, uint32_t n_threads, uint32_t max_batch) {
+	qmd_context *context;
+	qmd_context_options options;
+	qmd_context_options_init(&options);
+	options.n_threads = n_threads;
+	options.max_batch = max_batch;
+	qmdt_ok(qmd_context_create(engine, &options, &context));
+	return context;
+}

@@ -30,6 +30,10 @@ void qmdt_quantize_by_hand(qmd_model *model, qmd_type image_type, const unsigned
 qmd_pixels *qmdt_made_up_pixels(int32_t kind, size_t n_atoms);
 double *qmdt_made_up_frame(const qmd_pixels *pixels, uint64_t seed);
 
+/* Compile with or without fusion; a context of so many threads. Free with qmd_engine_free() and qmd_context_free(). */
+qmd_engine *qmdt_compile(const qmd_model *model, int fuse);
+qmd_context *qmdt_new_context(const qmd_engine *engine, uint32_t n_threads, uint32_t max_batch);
+
 /* Network 2 (s8) or 3 (u8) tied to made-up pixels and to the names "open", "closed" and "apo". */
 qmd_model *qmdt_bound_network(qmd_type image_type);
 
