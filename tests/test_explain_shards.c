@@ -131,6 +131,7 @@ START_TEST(shards_that_are_missing_or_doubled_are_refused) {
 	qmdt_fails(merge(shards + 1, 2, &merged), QMD_ERROR_ARGUMENT, "number 0 (from 0) is missing");
 	shards[3] = shards[1];
 	qmdt_fails(merge(shards, 4, &merged), QMD_ERROR_ARGUMENT, "shard 1 of 3 (from 0), as is ");
+	qmd_explanation_free(shards[2]);
 	shards[2] = shards[1];
 	qmdt_fails(merge(shards, 3, &merged), QMD_ERROR_ARGUMENT, "shard-1.qmx: it is shard 1");
 	qmdt_fails(merge(shards, 0, &merged), QMD_ERROR_ARGUMENT, "n is 0");

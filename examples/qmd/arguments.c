@@ -66,6 +66,8 @@ static const option_row option_rows[] = {
 	 "score segments, not residues: lines NAME CHAIN:FIRST-LAST[,FIRST-LAST...] ..."},
 	{OPTION_AS_PUBLISHED, 0, "as-published", NULL,
 	 "slic-lime of a model: with the defects of ICNNMD's script (input on another scale, residues off by one atom)"},
+	{OPTION_SHARD, 0, "shard", "I/N",
+	 "score only the I-th of N parts of the frames, for qmd merge: -o FILE.qmx or DIR/"},
 	{OPTION_NUMBERING, 0, "numbering", "FILE",
 	 "labels of residues: lines of chain, residue number, label (CSV or tabs)"},
 	{OPTION_CONTROL, 0, "control", "KIND",
@@ -217,6 +219,17 @@ static int read_positive(const option_row *row, const char *text, double *value)
 	return read_real(row, text, 0, value);
 }
 
+static int read_shard(const option_row *row, const char *text, program_arguments *a) {
+	unsigned shard = 0, n_shards = 0;
+	int length = 0;
+	if (*text < '0' || *text > '9' || sscanf(text, "%u/%u%n", &shard, &n_shards, &length) != 2 || text[length] ||
+		shard < 1 || shard > n_shards)
+		return fail_usage("--%s is I/N with I from 1 to N, not '%s'", row->name, text);
+	a->shard = shard - 1;
+	a->n_shards = n_shards;
+	return PROGRAM_OK;
+}
+
 static int read_batches(const option_row *row, const char *text, program_arguments *a) {
 	char *copy = strdup(text), *rest = copy;
 	if (!copy)
@@ -324,6 +337,8 @@ static int read_data_option(program_arguments *a, const option_row *row, const c
 		return PROGRAM_OK;
 	case OPTION_SEGMENTS:
 		return read_text(row, text, &a->segments);
+	case OPTION_SHARD:
+		return read_shard(row, text, a);
 	case OPTION_SAMPLES:
 		return read_count32(row, text, 1, INT32_MAX, &a->samples);
 	default:
@@ -515,13 +530,42 @@ static const option_row *row_of(int code) {
 	return NULL;
 }
 
+static int append_record(program_arguments *arguments, char *text) {
+	char **list = text ? realloc(arguments->recorded, (arguments->n_recorded + 1) * sizeof *list) : NULL;
+	if (!list) {
+		free(text);
+		return fail_memory();
+	}
+	arguments->recorded = list;
+	list[arguments->n_recorded++] = text;
+	return PROGRAM_OK;
+}
+
+/* Where results go and how fast they come does not change them. */
+static int record_option(program_arguments *arguments, const option_row *row, const char *text) {
+	if (row->code == OPTION_OUTPUT || row->code == OPTION_SHARD || row->code == OPTION_THREADS ||
+		row->code == OPTION_JSON)
+		return PROGRAM_OK;
+	char *option = NULL;
+	if (asprintf(&option, text ? "--%s=%s" : "--%s", row->name, text) < 0)
+		option = NULL;
+	return append_record(arguments, option);
+}
+
+static int record_operands(program_arguments *arguments) {
+	TRY(append_record(arguments, strdup("--")));
+	for (size_t i = 0; i < arguments->n_operands; i++)
+		TRY(append_record(arguments, strdup(arguments->operands[i])));
+	return PROGRAM_OK;
+}
+
 int arguments_read(program_arguments *arguments, const program_command *command, int argc, char **argv) {
 	struct option longs[N_OPTION_ROWS + 1];
 	char shorts[2 * N_OPTION_ROWS + 2];
 	set_defaults(arguments, command);
 	make_getopt_tables(command, longs, shorts);
 	opterr = 0;
-	optind = 1;
+	optind = 0; /* anew, whatever was read before */
 	for (int code; (code = getopt_long(argc, argv, shorts, longs, NULL)) != -1;) {
 		if (code == ':')
 			return fail_usage("option '%s' needs a value", argv[optind - 1]);
@@ -529,6 +573,7 @@ int arguments_read(program_arguments *arguments, const program_command *command,
 		if (!row)
 			return fail_usage("option '%s' is unknown, ambiguous or takes no value", argv[optind - 1]);
 		TRY(read_option(arguments, row, optarg));
+		TRY(record_option(arguments, row, optarg));
 	}
 	arguments->operands = argv + optind;
 	arguments->n_operands = (size_t)(argc - optind);
@@ -538,7 +583,7 @@ int arguments_read(program_arguments *arguments, const program_command *command,
 		return fail_usage("something is missing: qmd %s %s", command->name, command->operands);
 	if (arguments->n_operands > command->max_operands)
 		return fail_usage("'%s' is one argument too many", arguments->operands[command->max_operands]);
-	return PROGRAM_OK;
+	return record_operands(arguments);
 }
 
 void arguments_release(program_arguments *arguments) {
@@ -546,9 +591,11 @@ void arguments_release(program_arguments *arguments) {
 		free(arguments->states[i].text);
 		free(arguments->states[i].trajectories);
 	}
+	for (size_t i = 0; i < arguments->n_recorded; i++)
+		free(arguments->recorded[i]);
+	free(arguments->recorded);
 	free(arguments->states);
-	arguments->states = NULL;
-	arguments->n_states = 0;
+	*arguments = (program_arguments){.command = arguments->command};
 }
 
 void arguments_print_help(const program_command *command) {

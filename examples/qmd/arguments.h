@@ -42,6 +42,7 @@ typedef enum option_code {
 	OPTION_BACKGROUND,
 	OPTION_SEGMENTS,
 	OPTION_AS_PUBLISHED,
+	OPTION_SHARD,
 	OPTION_SAMPLES,
 	OPTION_NUMBERING,
 	OPTION_CONTROL,
@@ -112,7 +113,8 @@ typedef struct program_arguments {
 	background_kind background;
 	const char *segments;
 	int as_published;
-	size_t frame; /* 0-based; SIZE_MAX: all */
+	uint32_t shard, n_shards; /* from 0; n_shards 0: all at once */
+	size_t frame;             /* 0-based; SIZE_MAX: all */
 	uint64_t seed;
 	uint32_t batch, repeats; /* of timing */
 	uint32_t batches[ARGUMENTS_MAX_BATCHES];
@@ -124,6 +126,8 @@ typedef struct program_arguments {
 	int resume, json, help;
 	char *const *operands;
 	size_t n_operands;
+	char **recorded; /* the options and operands that say what is computed, and not where to, as a command line */
+	size_t n_recorded;
 } program_arguments;
 
 typedef struct program_command {

@@ -7,6 +7,7 @@
 
 #include "agreement.h"
 #include "data.h"
+#include "explain_shard.h"
 #include "files.h"
 #include "kind.h"
 #include "numbering.h"
@@ -118,6 +119,8 @@ static int run_method(const explain_job *job, uint64_t seed, qmd_explanation **e
 	options.n_samples = job->arguments->samples;
 	options.seed = seed;
 	options.as_published = job->arguments->as_published;
+	options.n_shards = job->arguments->n_shards;
+	options.shard = job->arguments->shard;
 	options.n_segments = (uint32_t)job->segments.n;
 	options.segment_of_residue = job->segments.of_residue;
 	options.progress = progress_report;
@@ -132,8 +135,31 @@ static int run_method(const explain_job *job, uint64_t seed, qmd_explanation **e
 	return PROGRAM_OK;
 }
 
+/* Merged scores are of the data as they were when the shards were made. */
+static int check_merged(const explain_job *job) {
+	const size_t n_residues = job->segments.n ? job->segments.n : qmd_dataset_n_residues(job->dataset);
+	if (qmd_explanation_n_residues(job->explanation) != n_residues ||
+		qmd_explanation_n_frames(job->explanation) != job->n_frames)
+		return fail("%s: the data are others than when the shards were made", job->arguments->operands[0]);
+	return PROGRAM_OK;
+}
+
+static int check_scores(const explain_job *job) {
+	if (residues_are_all_zero(job->explanation))
+		return fail("%s: every score is 0: the network says the same whatever it is shown, so there is nothing to "
+					"explain",
+					job->arguments->operands[0]);
+	return PROGRAM_OK;
+}
+
+/* Frames that were to be scored. */
+static size_t n_wanted(const explain_job *job) {
+	const program_arguments *a = job->arguments;
+	return a->n_shards ? explain_shard_size(job->n_frames, a->shard, a->n_shards) : job->n_frames;
+}
+
 static int is_partial(const explain_job *job) {
-	return qmd_explanation_n_frames(job->explanation) < job->n_frames;
+	return qmd_explanation_n_frames(job->explanation) < n_wanted(job);
 }
 
 /* ---- Other seeds ---- */
@@ -175,6 +201,8 @@ static int check_seeds(const program_arguments *a) {
 	if (a->explain_seeds > 1 && a->method != QMD_EXPLAIN_SHAP && a->method != QMD_EXPLAIN_SLIC_LIME)
 		return fail_usage("--explain-seeds: %s draws nothing, its scores are the same for every seed",
 						  method_name(a->method));
+	if (a->explain_seeds > 1 && a->n_shards)
+		return fail_usage("--explain-seeds compares explanations of all frames, and --shard makes one of a part");
 	return PROGRAM_OK;
 }
 
@@ -202,12 +230,8 @@ static int read_segments(explain_job *job) {
 	return job->residues ? PROGRAM_OK : PROGRAM_FAILED;
 }
 
-static int compute(explain_job *job) {
-	TRY(run_method(job, job->arguments->seed, &job->explanation));
-	if (residues_are_all_zero(job->explanation))
-		return fail("%s: every score is 0: the network says the same whatever it is shown, so there is nothing to "
-					"explain",
-					job->arguments->operands[0]);
+static int tabulate(explain_job *job) {
+	TRY(check_scores(job));
 	TRY(job->segments.n ? read_segments(job) : read_residues(job));
 	if (job->arguments->numbering)
 		numbering_apply(&job->labels, job->arguments->numbering, job->residues, job->n_residues);
@@ -272,19 +296,35 @@ static void print_sampling(const explain_job *job) {
 	printf("\n");
 }
 
+static void print_work(const explain_job *job) {
+	qmd_explain_work work = {.struct_size = sizeof work};
+	if (qmd_explanation_work(job->explanation, &work) == QMD_OK && work.n_macs < work.n_macs_whole)
+		printf("\n%.1f %% of the multiplications of whole images were saved\n",
+			   100 - 100 * (double)work.n_macs / (double)work.n_macs_whole);
+}
+
+static json_t *work_json(const explain_job *job) {
+	qmd_explain_work work = {.struct_size = sizeof work};
+	if (qmd_explanation_work(job->explanation, &work) != QMD_OK)
+		return NULL;
+	return json_pack("{s:I, s:I, s:o}", "multiplications", (json_int_t)work.n_macs, "of_whole_images",
+					 (json_int_t)work.n_macs_whole, "share_saved",
+					 report_number(1 - (double)work.n_macs / (double)work.n_macs_whole));
+}
+
 static int print_json(const explain_job *job) {
 	json_t *scores = job->segments.n ? segments_json(&job->segments) : json_array();
 	for (size_t r = 0; !job->segments.n && r < job->n_residues; r++)
 		json_array_append_new(scores, report_residue(&job->residues[r]));
 	const sampling sampled = read_sampling(job);
-	json_t *json =
-		json_pack("{s:s, s:s, s:s, s:I, s:b, s:o, s:I, s:I, s:I, s:I, s:o, s:o}", job->model ? "model" : "engine",
-				  job->arguments->operands[0], "method", method_name(job->arguments->method), "background",
-				  name_background(job), "n_frames", (json_int_t)qmd_explanation_n_frames(job->explanation),
-				  "is_partial", is_partial(job), "r2", report_number(sampled.r2), "fewest_samples",
-				  (json_int_t)sampled.fewest, "most_samples", (json_int_t)sampled.most, "n_settled",
-				  (json_int_t)sampled.n_settled, "n_seeds", (json_int_t)job->arguments->explain_seeds, "seeds_overlap",
-				  report_number(job->seeds_overlap), job->segments.n ? "segments" : "residues", scores);
+	json_t *json = json_pack(
+		"{s:s, s:s, s:s, s:I, s:b, s:o, s:I, s:I, s:I, s:I, s:o, s:o, s:o}", job->model ? "model" : "engine",
+		job->arguments->operands[0], "method", method_name(job->arguments->method), "background", name_background(job),
+		"n_frames", (json_int_t)qmd_explanation_n_frames(job->explanation), "is_partial", is_partial(job), "r2",
+		report_number(sampled.r2), "fewest_samples", (json_int_t)sampled.fewest, "most_samples",
+		(json_int_t)sampled.most, "n_settled", (json_int_t)sampled.n_settled, "n_seeds",
+		(json_int_t)job->arguments->explain_seeds, "seeds_overlap", report_number(job->seeds_overlap), "work",
+		work_json(job), job->segments.n ? "segments" : "residues", scores);
 	const int code = report_print(json);
 	json_decref(json);
 	return code;
@@ -334,12 +374,13 @@ static int write_results(const explain_job *job) {
 	if (!isnan(job->seeds_overlap))
 		printf("\nOf the %d highest, what explanations from %zu seeds share: %.2f\n", RESIDUES_N_TOP,
 			   job->arguments->explain_seeds, job->seeds_overlap);
+	print_work(job);
 	printf("\nWritten to %s\n", job->output);
 	return PROGRAM_OK;
 }
 
 static int fail_partial(const explain_job *job) {
-	fail("interrupted after %zu of %zu frames%s%s", qmd_explanation_n_frames(job->explanation), job->n_frames,
+	fail("interrupted after %zu of %zu frames%s%s", qmd_explanation_n_frames(job->explanation), n_wanted(job),
 		 job->output ? ": their scores are in " : "", job->output ? job->output : "");
 	return PROGRAM_INTERRUPTED;
 }
@@ -351,10 +392,40 @@ static int check_output(const program_arguments *a) {
 	return PROGRAM_OK;
 }
 
+static int print_shard_json(const explain_job *job) {
+	json_t *json =
+		json_pack("{s:s, s:I, s:I}", "file", job->output, "n_frames",
+				  (json_int_t)qmd_explanation_n_frames(job->explanation), "n_frames_of_all", (json_int_t)job->n_frames);
+	const int code = report_print(json);
+	json_decref(json);
+	return code;
+}
+
+/* The shard in its file, DIR/shard-I-of-N.qmx or FILE.qmx, as it is. */
+static int write_shard(explain_job *job) {
+	TRY(explain_shard_write(job->arguments, job->explanation, &job->output));
+	if (is_partial(job))
+		return fail_partial(job);
+	if (job->arguments->json)
+		return print_shard_json(job);
+	printf("%zu of %zu frames, written to %s\n", qmd_explanation_n_frames(job->explanation), job->n_frames,
+		   job->output);
+	return PROGRAM_OK;
+}
+
+static int write_all(explain_job *job) {
+	TRY(tabulate(job));
+	TRY(choose_output(job));
+	TRY(write_results(job));
+	return is_partial(job) ? fail_partial(job) : PROGRAM_OK;
+}
+
+/* Of an explanation that is there, all but the scoring. */
 static int explain(explain_job *job) {
 	const char *output = job->arguments->output;
 	TRY(check_output(job->arguments));
 	TRY(check_seeds(job->arguments));
+	TRY(explain_shard_check_output(job->arguments));
 	TRY(open_subject(job));
 	TRY(data_open(job->arguments, 1, &job->dataset));
 	TRY(choose_frames(job));
@@ -364,15 +435,17 @@ static int explain(explain_job *job) {
 		TRY(segments_load(job->arguments->segments, job->dataset, &job->segments));
 	if (output && files_has_suffix(output, "/"))
 		TRY(files_make_folder(output));
+	if (job->explanation) {
+		TRY(check_merged(job));
+		return write_all(job);
+	}
 	progress_catch_interrupt();
-	TRY(compute(job));
-	TRY(choose_output(job));
-	TRY(write_results(job));
-	return is_partial(job) ? fail_partial(job) : PROGRAM_OK;
+	TRY(run_method(job, job->arguments->seed, &job->explanation));
+	return job->arguments->n_shards ? write_shard(job) : write_all(job);
 }
 
-static int run(const program_arguments *arguments) {
-	explain_job job = {.arguments = arguments, .seeds_overlap = NAN};
+int explain_run(const program_arguments *arguments, qmd_explanation *merged) {
+	explain_job job = {.arguments = arguments, .explanation = merged, .seeds_overlap = NAN};
 	const int code = explain(&job);
 	free(job.residues);
 	free(job.output);
@@ -387,12 +460,16 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {
-	OPTION_STATE,        OPTION_OUTPUT,    OPTION_SELECT,        OPTION_MAP,        OPTION_STRIDE,
-	OPTION_SPLIT,        OPTION_FOLDS,     OPTION_FOLD,          OPTION_GAP,        OPTION_EXPLAIN_FRAMES,
-	OPTION_METHOD,       OPTION_SAMPLES,   OPTION_EXPLAIN_SEEDS, OPTION_BACKGROUND, OPTION_SEGMENTS,
-	OPTION_AS_PUBLISHED, OPTION_NUMBERING, OPTION_SEED,          OPTION_THREADS,    OPTION_JSON,
-	OPTION_HELP,         OPTION_END};
+static int run(const program_arguments *arguments) {
+	return explain_run(arguments, NULL);
+}
+
+static const option_code options[] = {OPTION_STATE,         OPTION_OUTPUT,         OPTION_SELECT,   OPTION_MAP,
+									  OPTION_STRIDE,        OPTION_SPLIT,          OPTION_FOLDS,    OPTION_FOLD,
+									  OPTION_GAP,           OPTION_EXPLAIN_FRAMES, OPTION_METHOD,   OPTION_SAMPLES,
+									  OPTION_EXPLAIN_SEEDS, OPTION_BACKGROUND,     OPTION_SEGMENTS, OPTION_AS_PUBLISHED,
+									  OPTION_SHARD,         OPTION_NUMBERING,      OPTION_SEED,     OPTION_THREADS,
+									  OPTION_JSON,          OPTION_HELP,           OPTION_END};
 
 const program_command command_explain = {
 	.name = "explain",
@@ -405,7 +482,9 @@ const program_command command_explain = {
 		"All frames count, or with --fold the held-out ones. With --segments, segments stand in the place of "
 		"residues.\n"
 		"Without -o the CSV goes to stdout; -o DIR/ writes it there, with a figure, scores of atoms, and a PDB file\n"
-		"with scores as B-factors.\n",
+		"with scores as B-factors.\n"
+		"\nOf many frames, jobs of a cluster score parts, --shard 1/8 -o DIR/ to --shard 8/8 -o DIR/, and qmd merge\n"
+		"writes what one run would have written.\n",
 	.min_operands = 1,
 	.max_operands = 1,
 	.options = options,

@@ -20,6 +20,8 @@ static int run(const program_arguments *arguments) {
 		return inspect_engine(arguments, path);
 	case KIND_CHECKPOINT:
 		return fail("%s: is a checkpoint of a training that is not finished; nothing in it is to be inspected", path);
+	case KIND_SHARD:
+		return fail("%s: is a part of an explanation, which qmd merge puts together with the others", path);
 	case KIND_PDB:
 		break;
 	}

@@ -9,11 +9,18 @@ static const struct {
 	const char *magic;
 	size_t size, offset;
 	file_kind kind;
-} known[] = {{"CDF", 3, 0, KIND_NETCDF},       {"\x89HDF", 4, 0, KIND_NETCDF},     {"\0\0\x07\xcb", 4, 0, KIND_XTC},
-			 {"\0\0\x07\xe7", 4, 0, KIND_XTC},                           /* of many atoms */
-			 {"CORD", 4, 4, KIND_DCD},         {"CORD", 4, 8, KIND_DCD}, /* behind a marker of 64 bits */
-			 {"VELD", 4, 4, KIND_DCD},         {"VELD", 4, 8, KIND_DCD},           {"QMDMODEL", 8, 0, KIND_MODEL},
-			 {"QMDENGIN", 8, 0, KIND_ENGINE},  {"QMDCHECK", 8, 0, KIND_CHECKPOINT}};
+} known[] = {{"CDF", 3, 0, KIND_NETCDF},
+			 {"\x89HDF", 4, 0, KIND_NETCDF},
+			 {"\0\0\x07\xcb", 4, 0, KIND_XTC},
+			 {"\0\0\x07\xe7", 4, 0, KIND_XTC}, /* of many atoms */
+			 {"CORD", 4, 4, KIND_DCD},
+			 {"CORD", 4, 8, KIND_DCD}, /* behind a marker of 64 bits */
+			 {"VELD", 4, 4, KIND_DCD},
+			 {"VELD", 4, 8, KIND_DCD},
+			 {"QMDMODEL", 8, 0, KIND_MODEL},
+			 {"QMDENGIN", 8, 0, KIND_ENGINE},
+			 {"QMDCHECK", 8, 0, KIND_CHECKPOINT},
+			 {"QMDSHARD", 8, 0, KIND_SHARD}};
 
 int kind_of_file(const char *path, file_kind *kind) {
 	char start[16] = "";

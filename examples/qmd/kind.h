@@ -11,7 +11,8 @@ typedef enum file_kind {
 	KIND_DCD,
 	KIND_MODEL,
 	KIND_ENGINE,
-	KIND_CHECKPOINT
+	KIND_CHECKPOINT,
+	KIND_SHARD
 } file_kind;
 
 /* By its first bytes; text is taken for a PDB file. Fails for a file that cannot be read. */

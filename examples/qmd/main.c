@@ -7,19 +7,13 @@
 
 #define WARNING_SIZE 512
 
-static const program_command *const commands[] = {&command_study,
-												  &command_inspect,
-												  &command_train,
-												  &command_quantize,
-												  &command_run,
-												  &command_pixels,
-												  &command_explain,
-												  &command_export,
-												  &command_import,
-												  &command_profile,
-												  &command_compare,
-												  &command_bench,
-												  NULL};
+static const program_command *const commands[] = {&command_study,   &command_inspect,
+												  &command_train,   &command_quantize,
+												  &command_run,     &command_pixels,
+												  &command_explain, &command_merge,
+												  &command_export,  &command_import,
+												  &command_profile, &command_compare,
+												  &command_bench,   NULL};
 
 static void print_help(void) {
 	printf(

@@ -142,3 +142,69 @@ def test_segments_that_are_wrong_are_named(folder, tmp_path, text, part):
 
 def test_segments_that_are_not_there(folder, tmp_path):
     assert_fails(qmd("explain", folder / "displacement.qme", *SMALL, "--segments", tmp_path / "none"), 1, "cannot be read")
+
+
+# ---- Shards ----
+
+
+def files_of(folder):
+    return {path.name: path.read_bytes() for path in folder.iterdir()}
+
+
+@pytest.mark.parametrize("options", [[], ["--method", "shap", "--samples", "1000", "--seed", "7"], ["--segments", "segments.txt"]],
+                         ids=["leave-one-out", "shap", "segments"])
+def test_merged_shards_are_one_run_byte_for_byte(folder, tmp_path, options, monkeypatch):
+    monkeypatch.chdir(folder)
+    common = ["explain", "displacement.qme", *SMALL, "--explain-frames", 11, *options]
+    whole = json.loads(succeed(*common, "--json", "-o", f"{tmp_path}/whole/"))
+    for n in (1, 3, 7):
+        shards, merged = tmp_path / f"shards-{n}", tmp_path / f"merged-{n}"
+        for i in range(n, 0, -1):
+            succeed(*common, "--shard", f"{i}/{n}", "--threads", 1 + i % 2, "-o", f"{shards}/")
+        assert json.loads(succeed("merge", f"{shards}/", "-o", f"{merged}/", "--json")) == whole
+        assert files_of(merged) == files_of(tmp_path / "whole")
+        assert succeed("merge", *sorted(shards.iterdir())) == succeed(*common)
+
+
+def test_gradients_of_a_model_in_shards(folder, tmp_path):
+    common = ["explain", folder / "displacement.qmd", *SMALL, "--explain-frames", 4, "--method", "integrated-gradients"]
+    for i in (1, 2):
+        succeed(*common, "--shard", f"{i}/2", "-o", tmp_path / f"{i}.qmx")
+    assert succeed("merge", tmp_path / "1.qmx", tmp_path / "2.qmx") == succeed(*common)
+    assert_fails(qmd("explain", folder / "displacement.qme", *common[2:]), 1, "an engine has no gradients")
+
+
+def test_shards_that_do_not_make_a_run(folder, tmp_path):
+    common = ["explain", folder / "displacement.qme", *SMALL, "--explain-frames", 6]
+    for i in (1, 2, 3):
+        succeed(*common, "--shard", f"{i}/3", "-o", f"{tmp_path}/")
+    first, second, third = (tmp_path / f"shard-{i}-of-3.qmx" for i in (1, 2, 3))
+    assert_fails(qmd("merge", first, third), 1, "number 1 (from 0) is missing")
+    assert_fails(qmd("merge", first, second, third, second), 1, "shard-2-of-3.qmx: it is shard 1 of 3 (from 0), as is ")
+    succeed("explain", folder / "icnnmd.qme", *SMALL, "--explain-frames", 6, "--shard", "3/3", "-o", tmp_path / "other.qmx")
+    assert_fails(qmd("merge", first, second, tmp_path / "other.qmx"), 1, "other.qmx: its engine or model is not that of ")
+    succeed(*common, "--method", "shap", "--samples", 900, "--shard", "3/3", "-o", tmp_path / "other.qmx")
+    assert_fails(qmd("merge", first, second, tmp_path / "other.qmx"), 1, "other.qmx: its method is not that of ")
+    third.write_bytes(third.read_bytes()[:-1])
+    assert_fails(qmd("merge", f"{tmp_path}/"), 1, "shard-3-of-3.qmx")
+    assert_fails(qmd("merge", f"{folder}/"), 1, "holds no files of shards")
+    assert_fails(qmd("merge", folder / "displacement.qme"), 1, "displacement.qme")
+    assert_fails(qmd("inspect", first), 1, "is a part of an explanation")
+
+
+def test_shards_that_cannot_be(folder, tmp_path):
+    common = ["explain", folder / "displacement.qme", *SMALL, "--explain-frames", 2]
+    assert_fails(qmd(*common, "--shard", "1/3", "-o", f"{tmp_path}/"), 1, "n_shards is 3, but there are 2 frames")
+    for text in ("0/3", "4/3", "1", "1/3x", "-1/3"):
+        assert_fails(qmd(*common, f"--shard={text}", "-o", f"{tmp_path}/"), 2, "--shard is I/N")
+    assert_fails(qmd(*common, "--shard", "1/2"), 2, "-o FILE.qmx or -o DIR/")
+    assert_fails(qmd(*common, "-o", tmp_path / "x.qmx"), 2, "give --shard I/N")
+    seeds = ["--method", "shap", "--samples", 900, "--explain-seeds", 2, "--shard", "1/2", "-o", f"{tmp_path}/"]
+    assert_fails(qmd(*common, *seeds), 2, "--shard makes one of a part")
+
+
+def test_leaving_one_out_says_what_it_saved(explain):
+    work = explain("displacement.qme")["work"]
+    assert work["share_saved"] == pytest.approx(1 - work["multiplications"] / work["of_whole_images"], abs=1e-8)
+    assert 0.1 < work["share_saved"] < 1
+    assert explain("displacement.qme", "--method", "shap", "--samples", 900)["work"]["share_saved"] == 0

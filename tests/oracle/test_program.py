@@ -17,7 +17,7 @@ import pytest
 SOURCE = pathlib.Path(__file__).resolve().parents[2]
 DATA = SOURCE / "examples" / "data"
 PROGRAM = os.environ.get("QMD_PROGRAM", str(SOURCE / "build-release" / "examples" / "qmd"))
-COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain", "export", "import", "profile", "compare",
+COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain", "merge", "export", "import", "profile", "compare",
             "bench"]
 
 
