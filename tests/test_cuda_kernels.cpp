@@ -263,6 +263,9 @@ START_TEST(choice_goes_by_the_device) {
 	large.kernel_h = large.kernel_w = 33;
 	large.out_h = large.out_w = 3;
 	ck_assert_str_eq(qmdi_cuda_kernel_choose(&large, 90)->name, "conv_x8s8_dp4a");
+	/* And one of 22,960 bytes more than 2 times 2^32. */
+	large = {QMDI_OP_CONV2D, QMDI_S7, 4068, 6, 16, 1, 1, 1, 4068, 6, 4095, 3131, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&large, 90)->name, "conv_x8s8_dp4a");
 	large.out_w = 7;
 	ck_assert_ptr_null(qmdi_cuda_kernel_choose(&large, 90));
 }

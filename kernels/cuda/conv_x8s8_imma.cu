@@ -161,13 +161,14 @@ QMDI_CUDA_KERNEL(qmdi_conv_imma_u8_2x2, 128, 3, conv_params, convolve<uint8_t, 2
 
 /* ---- The row ---- */
 
-uint32_t patch_bytes(const qmdi_kernel_shape *shape, uint32_t tiles) {
-	return ((2 * tiles - 1) * shape->stride_h + shape->kernel_h) *
-		   ((tile_columns - 1) * shape->stride_w + shape->kernel_w) * pixel_pitch;
+uint64_t patch_bytes(const qmdi_kernel_shape *shape, uint32_t tiles) {
+	const uint64_t rows = (2 * tiles - 1) * static_cast<uint64_t>(shape->stride_h) + shape->kernel_h;
+	const uint64_t columns = (tile_columns - 1) * static_cast<uint64_t>(shape->stride_w) + shape->kernel_w;
+	return rows * columns * pixel_pitch;
 }
 
 int supports(const qmdi_kernel_shape *shape) {
-	const uint32_t longest = 4096; /* keeps the next line from overflowing */
+	const uint32_t longest = 4096; /* keeps products of two extents far below 2^64 */
 	return shape->in_c % 16 == 0 && shape->kernel_h < longest && shape->kernel_w < longest &&
 		   shape->stride_h < longest && shape->stride_w < longest &&
 		   patch_bytes(shape, 1) <= shared_bytes_without_asking / 2;
@@ -234,7 +235,7 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_cuda_entry *const entries[2][2] = {{&qmdi_conv_imma_s8_1x1_entry, &qmdi_conv_imma_u8_1x1_entry},
 												  {&qmdi_conv_imma_s8_2x2_entry, &qmdi_conv_imma_u8_2x2_entry}};
 	set_launch(launch, entries[tiles - 1][s->operand == QMDI_U8], grid, 32 * n_warps,
-			   patch_bytes(s, tiles) * (p.n_chunks > 1 ? 2 : 1), p);
+			   static_cast<uint32_t>(patch_bytes(s, tiles)) * (p.n_chunks > 1 ? 2 : 1), p);
 	return 0;
 }
 
