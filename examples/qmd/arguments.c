@@ -63,7 +63,7 @@ static const option_row option_rows[] = {
 	 "what pixels left out become: none (no displacement), mean (of the training frames) or other (the mean of the "
 	 "other states' frames); default: none, for icnnmd pixels mean"},
 	{OPTION_SEGMENTS, 0, "segments", "FILE",
-	 "score segments, not residues: lines NAME CHAIN:FIRST-LAST[,FIRST-LAST...] ..."},
+	 "lines NAME CHAIN:FIRST-LAST[,FIRST-LAST...] ...; explain: score them, not residues; study: show where they are"},
 	{OPTION_AS_PUBLISHED, 0, "as-published", NULL,
 	 "slic-lime of a model: with the defects of ICNNMD's script (input on another scale, residues off by one atom)"},
 	{OPTION_SHARD, 0, "shard", "I/N",

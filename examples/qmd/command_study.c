@@ -178,6 +178,8 @@ static int run_study(study *s) {
 		TRY_QMD(qmd_dataset_shuffle_labels(s->dataset, s->arguments->seed));
 	if (s->arguments->numbering)
 		TRY(numbering_load(s->arguments->numbering, s->dataset, &s->labels));
+	if (s->arguments->segments)
+		TRY(segments_load(s->arguments->segments, s->dataset, &s->segments));
 	s->class_of_state = calloc(s->arguments->n_states, sizeof *s->class_of_state);
 	if (!s->class_of_state)
 		return fail_memory();
@@ -214,6 +216,7 @@ static int run(const program_arguments *arguments) {
 	free(s.residue_of_atom);
 	json_decref(s.machine);
 	numbering_release(&s.labels);
+	segments_release(&s.segments);
 	data_release_images(&s.pictures);
 	qmd_dataset_free(s.dataset);
 	return code;
@@ -244,6 +247,7 @@ static const option_code options[] = {OPTION_STATE,
 									  OPTION_EXPLAIN_SEEDS,
 									  OPTION_TRUST_FRAMES,
 									  OPTION_NUMBERING,
+									  OPTION_SEGMENTS,
 									  OPTION_CONTROL,
 									  OPTION_SEED,
 									  OPTION_THREADS,

@@ -12,12 +12,13 @@ const char plot_style[] =
 	".plot polyline{fill:none;stroke-width:1.8;stroke-linejoin:round;stroke-linecap:round}"
 	".plot polyline.dash{stroke-width:1.3;stroke-dasharray:5 4}"
 	".plot polyline.chance{stroke:#9aa3ab;stroke-width:1;stroke-dasharray:2 4}"
-	".plot .bar{fill:#a9bccd}.plot .named{fill:#c2452d}"
+	".plot .in-segment{fill:#fff;font-size:10px}.plot .bar{fill:#a9bccd}.plot .named{fill:#c2452d}"
 	".s0{stroke:#0072b2}.s1{stroke:#d55e00}.s2{stroke:#009e73}.s3{stroke:#b8578f}.s4{stroke:#c48a00}.s5{stroke:#3d9bd0}"
 	".f0{fill:#0072b2}.f1{fill:#d55e00}.f2{fill:#009e73}.f3{fill:#b8578f}.f4{fill:#c48a00}.f5{fill:#3d9bd0}";
 
 const char plot_dark_style[] =
-	".plot text{fill:#e6e8ea}.plot .tick{fill:#98a2ac}.plot .grid{stroke:#262c31}.plot .axis{stroke:#6a737c}"
+	".plot text{fill:#e6e8ea}.plot .in-segment{fill:#14171a}.plot .tick{fill:#98a2ac}.plot .grid{stroke:#262c31}.plot "
+	".axis{stroke:#6a737c}"
 	".plot .error{stroke:#c9cfd5}.plot .bar{fill:#4d6478}.plot rect.named,.plot text.named{fill:#f08a72}"
 	".plot polyline.chance{stroke:#5d6670}"
 	".s0{stroke:#56b4e9}.s1{stroke:#ff9a4d}.s2{stroke:#3fc79d}.s3{stroke:#e08fbd}.s4{stroke:#f0c14b}.s5{stroke:#9fd2f2}"

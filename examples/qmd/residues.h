@@ -13,8 +13,9 @@ typedef struct profile_residue {
 	int32_t number;
 	char insertion_code; /* 0: none */
 	double score, standard_error;
-	uint32_t rank;                  /* 1: the highest score */
-	char label[RESIDUE_LABEL_SIZE]; /* of the user's own numbering (numbering.h); empty: none */
+	uint32_t rank;                    /* 1: the highest score */
+	char segment[RESIDUE_LABEL_SIZE]; /* of the user's own, which the profile shows (segments.h); empty: none */
+	char label[RESIDUE_LABEL_SIZE];   /* of the user's own numbering (numbering.h); empty: none */
 } profile_residue;
 
 profile_residue residues_from_score(const qmd_residue_score *score);

@@ -193,6 +193,14 @@ int segments_set_scores(segment_list *list, const qmd_explanation *explanation) 
 	return PROGRAM_OK;
 }
 
+void segments_apply(const segment_list *list, profile_residue *residues) {
+	for (size_t r = 0; r < list->n_residues; r++) {
+		const segment *own = &list->segments[list->of_residue[r]];
+		if (own->line) /* not the rest */
+			snprintf(residues[r].segment, sizeof residues[r].segment, "%s", own->name);
+	}
+}
+
 profile_residue *segments_residues(const segment_list *list) {
 	profile_residue *residues = calloc(list->n_residues + 1, sizeof *residues);
 	if (!residues) {
@@ -210,6 +218,7 @@ profile_residue *segments_residues(const segment_list *list) {
 		memcpy(residues[r].chain, residue->chain, sizeof residues[r].chain);
 		memcpy(residues[r].name, residue->name, sizeof residues[r].name);
 	}
+	segments_apply(list, residues);
 	return residues;
 }
 

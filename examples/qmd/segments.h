@@ -44,6 +44,9 @@ int segments_set_scores(segment_list *list, const qmd_explanation *explanation);
 /* Each residue with the score of its segment, in malloc'd memory; NULL after a message. */
 profile_residue *segments_residues(const segment_list *list);
 
+/* Name the segments of residues, which are those of the data set, in order. */
+void segments_apply(const segment_list *list, profile_residue *residues);
+
 /* CSV with the columns segment,residues,atoms,score,standard_error,rank. `path` NULL: to stdout. */
 int segments_write_csv(const char *path, const segment_list *list);
 void segments_print(const segment_list *list, const char *what);

@@ -8,6 +8,7 @@
 #include "numbering.h"
 #include "progress.h"
 #include "residues.h"
+#include "segments.h"
 #include "table.h"
 
 /* A study that runs. */
@@ -22,8 +23,9 @@ typedef struct study {
 	json_t *timing;
 	profile_residue *residues; /* of all folds together */
 	size_t n_residues;
-	numbering labels;   /* of --numbering */
-	pixel_set pictures; /* the first held-out frame of every state that has one, in fold 1 */
+	numbering labels;      /* of --numbering */
+	segment_list segments; /* of --segments */
+	pixel_set pictures;    /* the first held-out frame of every state that has one, in fold 1 */
 	size_t pictures_side;
 	double *picture_scores;    /* of the residues in each picture: [picture][residue] */
 	uint32_t *residue_of_atom; /* [n_atoms] */

@@ -82,6 +82,8 @@ int study_combine_residues(study *s) {
 	free(order);
 	if (code == PROGRAM_OK && s->arguments->numbering)
 		numbering_apply(&s->labels, s->arguments->numbering, s->residues, s->n_residues);
+	if (code == PROGRAM_OK && s->segments.n)
+		segments_apply(&s->segments, s->residues);
 	return code;
 }
 

@@ -127,6 +127,27 @@ def test_labels_in_a_study(tmp_path):
     assert json.loads((out / "report.json").read_text())["numbering"] == str(path)
 
 
+def test_segments_below_the_profile(tmp_path):
+    """Each run of residues of a segment spans their bars."""
+    out, path = tmp_path / "out", table(tmp_path, "NMP :30-67\nLID&lid :118-160\nends :1-3,210-214\n", "segments.txt")
+    brief = ["--folds", 1, "--epochs", 1, "--qat-epochs", 0, "--explain-frames", 1, "--trust-frames", 1]
+    succeed("study", *SMALL, *brief, "--segments", path, "-o", out)
+    for name in ("residues.svg", "report.html"):
+        text = (out / name).read_text()
+        bars = re.findall(r'<rect class="(?:bar|named)" x="([\d.]+)" y="[^"]*" width="([\d.]+)"', text)
+        segments = re.findall(r'<rect class="segment (f\d)" x="([\d.]+)"[^>]*width="([\d.]+)"[^>]*><title>([^<]*)<', text)
+        assert [(color, title) for color, _, _, title in segments] == [
+            ("f0", "ends"), ("f1", "NMP"), ("f2", "LID&amp;lid"), ("f0", "ends")]
+        for (_, x, width, _), (first, last) in zip(segments, [(1, 3), (30, 67), (118, 160), (210, 214)]):
+            left, right = float(x), float(x) + float(width)
+            middles = [float(bar[0]) + float(bar[1]) / 2 for bar in bars]
+            assert [n for n, middle in enumerate(middles, 1) if left < middle < right] == list(range(first, last + 1))
+        assert re.findall(r'class="in-segment"[^>]*>([^<]*)<', text)[:2] == ["NMP", "LID&amp;lid"]
+    result = qmd("study", *SMALL, *brief, "--segments", table(tmp_path, "NMP :30-670\n"), "-o", tmp_path / "no")
+    assert_fails(result, 1, "670")
+    assert not (tmp_path / "no").exists()
+
+
 # ---- Workbooks, read by openpyxl ----
 
 
