@@ -184,12 +184,11 @@ START_TEST(an_engine_without_a_kernel_runs_on_the_cpu_as_a_whole) {
 	qmd_context *context;
 	float probabilities[N_FRAMES * N_CLASSES];
 	qmd_context_device device = {.struct_size = sizeof device};
-	const uint32_t low = 1u << 30; /* of no kernel */
 	qmdi_kernel_shape *shape = &f.engine->steps[1].shape;
-	const qmdi_operand operand = shape->operand;
-	shape->operand = (qmdi_operand)low;
+	const int32_t low = shape->low;
+	shape->low = 1; /* no kernel clamps to that */
 	qmdt_ok(qmd_context_create(f.engine, &options, &context));
-	shape->operand = operand;
+	shape->low = low;
 	qmdt_ok(qmd_context_device_info(context, &device));
 	ck_assert_str_eq(device.device, "cpu");
 	ck_assert_ptr_nonnull(strstr(device.note, "step 1"));
@@ -200,9 +199,9 @@ START_TEST(an_engine_without_a_kernel_runs_on_the_cpu_as_a_whole) {
 	qmdt_ok(qmd_context_wait(context));
 	qmd_context_free(context);
 	options.output_memory = QMD_MEMORY_DEVICE; /* which the CPU cannot write */
-	shape->operand = (qmdi_operand)low;
+	shape->low = 1;
 	fails_to_create(&f, &options, QMD_ERROR_UNSUPPORTED, "no CUDA kernel");
-	shape->operand = operand;
+	shape->low = low;
 	free_fixture(&f);
 }
 END_TEST
@@ -343,6 +342,44 @@ START_TEST(every_call_that_fails_is_survived) {
 }
 END_TEST
 
+/* A run on the device fails after its frames were staged: the next one must not take them for copied. */
+START_TEST(frames_are_copied_again_after_a_failure) {
+	fixture f = new_fixture();
+	qmd_context_options options = cuda_options();
+	qmd_context *context;
+	float probabilities[2 * N_CLASSES];
+	const size_t size = 3 * f.n_atoms * sizeof(double);
+	qmdi_cuda_stream *stream;
+	char *xyz;
+	qmd_status status = QMD_ERROR_INTERNAL;
+	qmdt_ok(qmdi_cuda_stream_create(&stream));
+	qmdt_ok(qmdi_cuda_allocate(N_FRAMES * size, (void **)&xyz));
+	for (size_t i = 0; i < N_FRAMES; i++) {
+		qmdt_ok(qmdi_cuda_copy(stream, xyz + i * size, f.xyz[i], size));
+		f.frames[i].xyz = xyz + i * size;
+	}
+	qmdt_ok(qmdi_cuda_stream_wait(stream));
+	options.input_memory = QMD_MEMORY_DEVICE;
+	options.graph = _i;
+	qmdt_ok(qmd_context_create(f.engine, &options, &context));
+	for (uint64_t n = 1; status != QMD_OK; n++) {
+		set_machine(&sound);
+		qmdt_ok(qmd_context_run(context, f.frames, 2, probabilities));
+		qmdi_host_machine machine = sound;
+		machine.failing_call = n;
+		set_machine(&machine);
+		status = qmd_context_run(context, f.frames + 1, 2, probabilities);
+		set_machine(&sound);
+		qmdt_ok(qmd_context_run(context, f.frames + 1, 2, probabilities));
+		ck_assert_mem_eq(probabilities, f.expected + N_CLASSES, sizeof probabilities);
+	}
+	qmd_context_free(context);
+	qmdi_cuda_release(xyz);
+	qmdi_cuda_stream_free(stream);
+	free_fixture(&f);
+}
+END_TEST
+
 int main(void) {
 	Suite *suite = suite_create("cuda failures");
 	TCase *failures = tcase_create("failures");
@@ -355,6 +392,7 @@ int main(void) {
 	tcase_add_test(failures, an_engine_without_a_kernel_runs_on_the_cpu_as_a_whole);
 	tcase_add_test(failures, bad_frames_fail_as_on_the_cpu);
 	tcase_add_test(failures, bad_frames_on_the_device_are_told_by_wait);
+	tcase_add_loop_test(failures, frames_are_copied_again_after_a_failure, 0, 2);
 	tcase_add_loop_test(failures, every_call_that_fails_is_survived, 0, 2);
 	suite_add_tcase(suite, failures);
 	return qmdt_run(suite);

@@ -137,6 +137,8 @@ static qmd_status upload(qmdi_cuda_plan *plan, qmdi_cuda_stream *stream) {
 		status = qmdi_cuda_copy(stream, plan->memory, packed, plan->memory_size);
 	if (status == QMD_OK)
 		status = qmdi_cuda_stream_wait(stream);
+	if (status != QMD_OK)
+		(void)qmdi_cuda_stream_wait(stream); /* what is about to be freed may still be read */
 	qmdi_release_aligned(packed);
 	return status;
 }

@@ -56,16 +56,17 @@ static qmd_status run_batch(qmdi_cuda_context *context, const qmdi_source *sourc
 							const qmd_output *outputs, size_t n_outputs) {
 	qmdi_cuda_batch batch;
 	QMDI_TRY(prepare_batch(context, source, first, n, &batch));
+	const size_t n_staged = source->frames && context->device_input ? n : 0;
 	context->busy = 1;
+	context->n_staged = 0;
 	QMDI_TRY(qmdi_cuda_submit_batch(context, &batch));
+	context->n_staged = n_staged;
 	if (context->device_output) {
-		context->n_staged = source->frames && context->device_input ? n : 0;
 		QMDI_TRY(give_outputs(context, outputs, n_outputs, first, n));
 		return qmdi_cuda_event_record(context->idle, context->stream);
 	}
 	QMDI_TRY(qmdi_cuda_stream_wait(context->stream));
 	context->busy = 0;
-	context->n_staged = source->frames && context->device_input ? n : 0;
 	if (source->frames)
 		QMDI_TRY(qmdi_cuda_check_failures(context, source, n));
 	return give_outputs(context, outputs, n_outputs, first, n);
@@ -113,71 +114,84 @@ qmd_status qmdi_cuda_wait(void *argument) {
 
 /* ---- How long it takes ---- */
 
-static void free_events(qmdi_cuda_event **events, size_t n) {
-	for (size_t i = 0; events && i < n; i++)
-		qmdi_cuda_event_free(events[i]);
-	qmdi_release(events);
+/* A moment of the device's. */
+typedef struct mark {
+	qmdi_cuda_event *event;
+} mark;
+
+static void free_marks(mark *marks, size_t n) {
+	for (size_t i = 0; marks && i < n; i++)
+		qmdi_cuda_event_free(marks[i].event);
+	qmdi_release(marks);
 }
 
-static qmd_status create_events(size_t n, qmdi_cuda_event ***out) {
+static qmd_status create_marks(size_t n, mark **out) {
 	qmd_status status = QMD_OK;
-	qmdi_cuda_event **events = qmdi_zeroed(n, sizeof *events);
-	if (!events)
+	mark *marks = qmdi_zeroed(n, sizeof *marks);
+	if (!marks)
 		return QMD_ERROR_MEMORY;
 	for (size_t i = 0; i < n && status == QMD_OK; i++)
-		status = qmdi_cuda_event_create(&events[i]);
+		status = qmdi_cuda_event_create(&marks[i].event);
 	if (status == QMD_OK)
-		*out = events;
+		*out = marks;
 	else
-		free_events(events, n);
+		free_marks(marks, n);
 	return status;
 }
 
-/* Every step once, an event after each. */
-static qmd_status time_steps_once(qmdi_cuda_context *context, const qmdi_source *source, qmdi_cuda_event **events) {
+static qmd_status set_mark(const qmdi_cuda_context *context, mark *moment) {
+	return qmdi_cuda_event_record(moment->event, context->stream);
+}
+
+static qmd_status seconds_between(const mark *from, const mark *to, double *seconds) {
+	return qmdi_cuda_event_seconds(from->event, to->event, seconds);
+}
+
+/* Every step once, a mark after each. */
+static qmd_status time_steps_once(qmdi_cuda_context *context, const qmdi_source *source, mark *marks) {
 	const size_t n_steps = context->engine->n_steps;
 	QMDI_TRY(qmdi_cuda_copy_images(context, source, 0, source->n)); /* later steps write where the image was */
-	QMDI_TRY(qmdi_cuda_event_record(events[0], context->stream));
+	QMDI_TRY(set_mark(context, &marks[0]));
 	for (size_t i = 0; i < n_steps; i++) {
 		QMDI_TRY(qmdi_cuda_submit_step(context, context->stream, i, source->n, 0));
-		QMDI_TRY(qmdi_cuda_event_record(events[i + 1], context->stream));
+		QMDI_TRY(set_mark(context, &marks[i + 1]));
 	}
 	return qmdi_cuda_stream_wait(context->stream);
 }
 
-static qmd_status time_steps(qmdi_cuda_context *context, const qmdi_source *source, size_t n_repeats,
-							 qmdi_cuda_event **events, double *times) {
-	QMDI_TRY(time_steps_once(context, source, events)); /* warms up */
+static qmd_status time_steps(qmdi_cuda_context *context, const qmdi_source *source, size_t n_repeats, mark *marks,
+							 double *times) {
+	QMDI_TRY(time_steps_once(context, source, marks)); /* warms up */
 	for (size_t repeat = 0; repeat < n_repeats; repeat++) {
-		QMDI_TRY(time_steps_once(context, source, events));
+		QMDI_TRY(time_steps_once(context, source, marks));
 		for (size_t i = 0; i < context->engine->n_steps; i++) {
 			double *time = &times[i * n_repeats + repeat];
 			*time = 0;
 			if (!context->plan->steps[i].done)
-				QMDI_TRY(qmdi_cuda_event_seconds(events[i], events[i + 1], time));
+				QMDI_TRY(seconds_between(&marks[i], &marks[i + 1], time));
 		}
 	}
 	return QMD_OK;
 }
 
-static qmd_status create_events_and_time_steps(qmdi_cuda_context *context, const qmdi_source *source, size_t n_repeats,
-											   double *times) {
-	qmdi_cuda_event **events;
-	QMDI_TRY(create_events(context->engine->n_steps + 1, &events));
-	const qmd_status status = time_steps(context, source, n_repeats, events, times);
-	free_events(events, context->engine->n_steps + 1);
+static qmd_status make_marks_and_time_steps(qmdi_cuda_context *context, const qmdi_source *source, size_t n_repeats,
+											double *times) {
+	mark *marks;
+	QMDI_TRY(create_marks(context->engine->n_steps + 1, &marks));
+	const qmd_status status = time_steps(context, source, n_repeats, marks, times);
+	free_marks(marks, context->engine->n_steps + 1);
 	return status;
 }
 
 qmd_status qmdi_cuda_time_steps(void *argument, const qmdi_source *source, size_t n_repeats, double *times) {
 	qmdi_cuda_context *context = argument;
-	ON_DEVICE(context, create_events_and_time_steps(context, source, n_repeats, times));
+	ON_DEVICE(context, make_marks_and_time_steps(context, source, n_repeats, times));
 }
 
 enum { BEGUN, COPIED_IN, COMPUTED, COPIED_OUT, N_PARTS };
 
-/* Copy in, compute, copy out, with an event between them; what is computed goes through a graph as in a run. */
-static qmd_status time_parts(qmdi_cuda_context *context, const qmdi_source *source, qmdi_cuda_event **events) {
+/* Copy in, compute, copy out, with a mark between them; what is computed goes through a graph as in a run. */
+static qmd_status time_parts(qmdi_cuda_context *context, const qmdi_source *source, mark *marks) {
 	qmdi_cuda_batch all;
 	context->n_staged = 0; /* as if the frames were others than before */
 	QMDI_TRY(prepare_batch(context, source, 0, source->n, &all));
@@ -186,40 +200,40 @@ static qmd_status time_parts(qmdi_cuda_context *context, const qmdi_source *sour
 		{.n = all.n, .renders = 1, .computes = 1},
 		{.n = all.n, .copies_out = all.copies_out},
 	};
-	QMDI_TRY(qmdi_cuda_event_record(events[BEGUN], context->stream));
+	QMDI_TRY(set_mark(context, &marks[BEGUN]));
 	for (size_t i = 0; i < 3; i++) {
 		QMDI_TRY(qmdi_cuda_submit_batch(context, &parts[i]));
-		QMDI_TRY(qmdi_cuda_event_record(events[i + 1], context->stream));
+		QMDI_TRY(set_mark(context, &marks[i + 1]));
 	}
 	QMDI_TRY(qmdi_cuda_stream_wait(context->stream));
 	return QMD_OK;
 }
 
 static qmd_status time_run_once(qmdi_cuda_context *context, const qmdi_source *source, const qmd_output *output,
-								qmdi_cuda_event **events, qmd_run_time *time) {
+								mark *marks, qmd_run_time *time) {
 	const double start = qmdi_seconds_now();
 	QMDI_TRY(run(context, source, output, context->device_output ? 0 : 1));
 	if (context->device_output)
 		QMDI_TRY(wait_for_all(context));
 	time->total = qmdi_seconds_now() - start;
-	QMDI_TRY(time_parts(context, source, events));
-	QMDI_TRY(qmdi_cuda_event_seconds(events[BEGUN], events[COPIED_IN], &time->input));
-	QMDI_TRY(qmdi_cuda_event_seconds(events[COPIED_IN], events[COMPUTED], &time->compute));
-	return qmdi_cuda_event_seconds(events[COMPUTED], events[COPIED_OUT], &time->output);
+	QMDI_TRY(time_parts(context, source, marks));
+	QMDI_TRY(seconds_between(&marks[BEGUN], &marks[COPIED_IN], &time->input));
+	QMDI_TRY(seconds_between(&marks[COPIED_IN], &marks[COMPUTED], &time->compute));
+	return seconds_between(&marks[COMPUTED], &marks[COPIED_OUT], &time->output);
 }
 
 static qmd_status time_run(qmdi_cuda_context *context, const qmdi_source *source, size_t n_repeats,
 						   qmd_run_time *times) {
-	qmdi_cuda_event **events;
-	qmd_status status = create_events(N_PARTS, &events);
+	mark *marks;
+	qmd_status status = create_marks(N_PARTS, &marks);
 	QMDI_TRY(status);
 	float *probabilities = qmdi_allocate(output_bytes(context, source->n));
 	const qmd_output output = {"probabilities", probabilities};
 	status = probabilities ? QMD_OK : QMD_ERROR_MEMORY;
 	for (size_t i = 0; i < n_repeats && status == QMD_OK; i++)
-		status = time_run_once(context, source, &output, events, &times[i]);
+		status = time_run_once(context, source, &output, marks, &times[i]);
 	qmdi_release(probabilities);
-	free_events(events, N_PARTS);
+	free_marks(marks, N_PARTS);
 	return status;
 }
 
