@@ -44,5 +44,18 @@ cmake --preset tsan >/dev/null
 cmake --build --preset tsan --target test_engine test_threads
 ctest --preset tsan -R 'test_(engine|threads)$'
 
+say "CUDA: every target by nvcc, and the SASS"
+nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
+if [ -n "$nvcc" ]; then
+	"$venv/bin/pip" install --quiet --disable-pip-version-check nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm
+	cmake --preset cuda -DCMAKE_CUDA_COMPILER="$nvcc" -DQMD_BUILD_TESTS=OFF -DQMD_BUILD_BENCH=OFF >/dev/null
+	cmake --build --preset cuda
+	tests/check_sass.py build-cuda/lib/libqmd.so "$(find "$venv" -name cuobjdump -type f | head -1)" \
+		sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
+	build-cuda/examples/qmd --version
+else
+	echo "SKIPPED: no nvcc on this machine, the CUDA kernels were compiled for the CPU alone"
+fi
+
 say "Linters"
 tests/lint.sh

@@ -5,8 +5,10 @@
  *     output = round(clamp(a * (scale_a/scale_out) + b * (scale_b/scale_out), low, 127))
  *              or with float_output a * scale_a + b * scale_b
  *
- * A thread gives one number (elementwise.h). Any shape. Registers: at most 64, no spills, no shared memory. Division in
- * float32 has a slow path in a subroutine (CALL in the SASS). -fmad=false.
+ * A thread gives one number (elementwise.h). Any shape. -fmad=false.
+ *
+ *   Budget: qmdi_add_simt registers<=64 shared<=0 spills=0 calls=1 needs=
+ *   calls         float32 divisions have their rare cases in a subroutine
  */
 #include "elementwise.h"
 

@@ -5,8 +5,10 @@
  *     sum             = (...(0 + scale_a * input[y*stride_h][x*stride_w][c]) + ...)
  *     output[y][x][c] = round(clamp(sum / (kernel_h * kernel_w) / scale_out, low, 127)), or with float_output the mean
  *
- * A thread gives one number (elementwise.h). Any shape. Registers: at most 64, no spills, no shared memory. Division in
- * float32 has a slow path in a subroutine (CALL in the SASS). -fmad=false.
+ * A thread gives one number (elementwise.h). Any shape. -fmad=false.
+ *
+ *   Budget: qmdi_avgpool_simt registers<=64 shared<=0 spills=0 calls=1 needs=
+ *   calls         float32 divisions have their rare cases in a subroutine
  */
 #include "elementwise.h"
 

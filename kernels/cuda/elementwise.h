@@ -16,26 +16,23 @@ constexpr uint32_t elementwise_threads = 256;
 struct elementwise_params {
 	qmdi_kernel_shape shape;
 	qmdi_view inputs[2], output;
-	uint64_t n; /* numbers of the output, of all images */
+	uint32_t n, n_blocks; /* numbers of the output and blocks, of an image */
 };
 
 /* Which number a thread computes. */
 struct element {
-	uint64_t image;
-	uint32_t y, x, channel;
+	uint32_t image, y, x, channel;
 };
 
-/* 0 for a thread beyond the last. */
+/* False for a thread beyond the last. Divisions of 32 bits: those of 64 are subroutines. */
 QMDI_DEVICE bool find_element(const elementwise_params &p, element &e) {
-	uint64_t i = static_cast<uint64_t>(blockIdx.x) * elementwise_threads + threadIdx.x;
-	const bool inside = i < p.n;
-	e.channel = static_cast<uint32_t>(i % p.shape.out_c);
-	i /= p.shape.out_c;
-	e.x = static_cast<uint32_t>(i % p.shape.out_w);
-	i /= p.shape.out_w;
-	e.y = static_cast<uint32_t>(i % p.shape.out_h);
-	e.image = i / p.shape.out_h;
-	return inside;
+	const uint32_t i = blockIdx.x % p.n_blocks * elementwise_threads + threadIdx.x;
+	const uint32_t pixel = i / p.shape.out_c;
+	e.image = blockIdx.x / p.n_blocks;
+	e.y = pixel / p.shape.out_w;
+	e.x = pixel % p.shape.out_w;
+	e.channel = i % p.shape.out_c;
+	return i < p.n;
 }
 
 /* A number of an input. */
@@ -79,9 +76,10 @@ inline void elementwise_pack(const qmdi_kernel_shape *, const qmdi_kernel_weight
 
 inline int launch_elementwise(const qmdi_cuda_entry *entry, const qmdi_cuda_call *call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_shape &shape = *call->call.shape;
-	elementwise_params p = {shape, {call->call.inputs[0], call->call.inputs[1]}, call->call.output, 0};
-	p.n = static_cast<uint64_t>(shape.out_h) * shape.out_w * shape.out_c * call->call.n_images;
-	const uint64_t n_blocks = (p.n + elementwise_threads - 1) / elementwise_threads;
+	elementwise_params p = {shape, {call->call.inputs[0], call->call.inputs[1]}, call->call.output, 0, 0};
+	p.n = shape.out_h * shape.out_w * shape.out_c; /* at most 2^26 */
+	p.n_blocks = (p.n + elementwise_threads - 1) / elementwise_threads;
+	const uint64_t n_blocks = static_cast<uint64_t>(p.n_blocks) * call->call.n_images;
 	if (n_blocks > INT32_MAX) {
 		return -1;
 	}

@@ -3,9 +3,9 @@
  *
  *     output[y][x][c] = max over i, j of input[y*stride_h + i][x*stride_w + j][c]
  *
- * A thread gives one number (elementwise.h). Any shape. Registers: at most 64, no spills, no shared memory.
- * Neighbouring threads read neighbouring channels; a byte is read once for each window that it is in, from the L2
- * cache.
+ * A thread gives one number (elementwise.h). Any shape. -fmad=false.
+ *
+ *   Budget: qmdi_maxpool_simt registers<=64 shared<=0 spills=0 calls=0 needs=
  */
 #include "elementwise.h"
 

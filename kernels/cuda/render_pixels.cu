@@ -19,12 +19,12 @@
  * Exact: sums of integers do not depend on their order, minima neither; all else is per atom, or done by one thread.
  * Sums stay below 2^63 (superpose.h). -fmad=false.
  *
- * Shared memory: 12 bytes an atom and 2 KiB where that is at most 48 KiB (3,900 atoms), else the planes are in
- * `scratch`. Registers: at most 128, no spills. FP64 division and square root have a slow path in a subroutine (CALL in
- * the SASS).
- *
  * Edges: pixels after the last atom are 0. If an atom is not finite or too far, all pixels are, and failures[frame]
  * keeps the first such atom of the first frame that failed in this place.
+ *
+ *   Budget: qmdi_render_pixels_* registers<=128 shared<=0 spills=0 calls=4 needs=DADD,DMUL
+ *   calls         FP64 divisions and square roots have their rare cases in subroutines
+ *   shared        dynamic, 2 KiB and 12 bytes an atom where that is at most 48 KiB (3,900 atoms)
  */
 #include "device.h"
 #include "render_pixels.h"
@@ -324,13 +324,12 @@ template <bool in_shared> QMDI_DEVICE void render(const qmdi_cuda_render &params
 	let_later_launches_start();
 	const uint32_t number = blockIdx.x / params.n_shares, part = blockIdx.x % params.n_shares;
 	const qmdi_cuda_pixels &pixels = params.pixels;
-	const uint64_t n_pixels = static_cast<uint64_t>(pixels.side) * pixels.side;
+	const uint32_t n_pixels = pixels.side * pixels.side; /* at most 2^24 */
 	const qmdi_cuda_frame frame = load_words(params.frames + number);
 	const planes<in_shared> grid = {in_shared ? reinterpret_cast<int32_t *>(shared_memory() + blackboard_bytes)
 											  : params.scratch + static_cast<uint64_t>(blockIdx.x) * 3 * pixels.n_atoms,
 									pixels.n_atoms};
-	const share own = {static_cast<uint32_t>(part * n_pixels / params.n_shares),
-					   static_cast<uint32_t>((part + 1) * n_pixels / params.n_shares),
+	const share own = {part * n_pixels / params.n_shares, (part + 1) * n_pixels / params.n_shares,
 					   params.image + number * params.image_stride, params.row_stride, pixels.side};
 	const uint32_t failed = put_on_grid(frame, pixels.first, grid);
 	if (failed != none) {

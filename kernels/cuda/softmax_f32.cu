@@ -2,8 +2,10 @@
  * softmax_f32: probabilities of each image's logits, as lib/base/softmax_math.h defines them for the CPU too: FP64, the
  * sum in the order of the classes.
  *
- * A thread does one image. Any number of classes. Registers: at most 96, no spills, no shared memory. FP64 division has
- * a slow path in a subroutine (CALL in the SASS). -fmad=false.
+ * A thread does one image, with any number of classes. -fmad=false.
+ *
+ *   Budget: qmdi_softmax_f32 registers<=96 shared<=0 spills=0 calls=1 needs=
+ *   calls         FP64 divisions have their rare cases in a subroutine
  */
 #include "softmax_f32.h"
 
