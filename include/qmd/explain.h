@@ -118,6 +118,9 @@ typedef struct qmd_explain_work {
  * SHAP of one residue, or if its samples do not determine the scores; QMD_ERROR_ARGUMENT for integrated gradients,
  * which an engine does not have; QMD_ERROR_CANCELLED
  *
+ * A residue none of whose atoms are in the data set has no pixels, and is not among the explanation's. A network that
+ * says the same whatever it is shown has a score of 0 for every residue.
+ *
  * Deterministic: the same for any number of threads, and a frame's part of the mean does not depend on the other
  * frames.
  * @since 0.1
