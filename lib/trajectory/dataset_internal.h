@@ -35,7 +35,7 @@ struct qmd_dataset {
 	size_t n_residues;
 	size_t n_frames;
 	uint32_t *shuffled; /* [n_frames]: whose coordinates a frame has; NULL: its own */
-	float *frame; /* room for all atoms of any one state */
+	float *frame;       /* room for all atoms of any one state */
 	size_t frame_atoms;
 	float *before;     /* shared atoms of the frame that was read last, to find jumps */
 	size_t next_frame; /* the number of the one after it; 0: none was read */

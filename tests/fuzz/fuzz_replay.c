@@ -44,7 +44,9 @@ static int run_file(const char *path) {
 		return 0;
 	}
 	uint8_t *data = malloc(MAX_SIZE);
-	const size_t size = data ? fread(data, 1, MAX_SIZE, file) : 0;
+	if (!data)
+		abort();
+	const size_t size = fread(data, 1, MAX_SIZE, file);
 	fclose(file);
 	run(data, size);
 	run_damaged(data, size);
