@@ -19,7 +19,7 @@ static const char *const part_names[N_PARTS] = {"input", "compute", "output", "e
 typedef struct bench_case {
 	uint32_t batch;
 	int graph;
-	double *times[N_PARTS]; /* ms */
+	double *times; /* [N_PARTS][repeats], in ms */
 } bench_case;
 
 typedef struct bench {
@@ -36,8 +36,7 @@ typedef struct bench {
 
 static void release(bench *b) {
 	for (size_t i = 0; i < b->n_cases; i++)
-		for (size_t k = 0; k < N_PARTS; k++)
-			free(b->cases[i].times[k]);
+		free(b->cases[i].times);
 	free(b->cases);
 	free(b->raw);
 	free(b->frames);
@@ -81,16 +80,14 @@ static int note_device(bench *b, const qmd_context *context) {
 
 static int keep_times(bench *b, bench_case *c) {
 	const uint32_t n = b->arguments->repeats;
-	for (size_t k = 0; k < N_PARTS; k++) {
-		c->times[k] = malloc(n * sizeof *c->times[k]);
-		if (!c->times[k])
-			return fail_memory();
-	}
+	c->times = malloc(N_PARTS * (size_t)n * sizeof *c->times);
+	if (!c->times)
+		return fail_memory();
 	for (uint32_t i = 0; i < n; i++) {
 		const qmd_run_time *time = &b->raw[N_WARM_UP + i];
 		const double seconds[N_PARTS] = {time->input, time->compute, time->output, time->total};
 		for (size_t k = 0; k < N_PARTS; k++)
-			c->times[k][i] = 1e3 * seconds[k];
+			c->times[k * n + i] = 1e3 * seconds[k];
 	}
 	return PROGRAM_OK;
 }
@@ -129,19 +126,19 @@ typedef struct time_summary {
 	double min, mean, median, p90, p99;
 } time_summary;
 
-static time_summary summarize(double *times, size_t n) {
-	time_summary s = {.median = metrics_quantile(times, n, 0.5),
-					  .min = metrics_quantile(times, n, 0),
-					  .p90 = metrics_quantile(times, n, 0.9),
-					  .p99 = metrics_quantile(times, n, 0.99)};
-	for (size_t i = 0; i < n; i++)
-		s.mean += times[i] / (double)n;
-	return s;
+static time_summary summarize(const bench *b, const bench_case *c, size_t part) {
+	const size_t n = b->arguments->repeats;
+	double *times = c->times + part * n;
+	return (time_summary){.min = metrics_quantile(times, n, 0),
+						  .mean = metrics_mean(times, n),
+						  .median = metrics_quantile(times, n, 0.5),
+						  .p90 = metrics_quantile(times, n, 0.9),
+						  .p99 = metrics_quantile(times, n, 0.99)};
 }
 
 /* Frames a second, from end to end. */
 static double throughput(const bench *b, const bench_case *c) {
-	return 1e3 * c->batch / summarize(c->times[N_PARTS - 1], b->arguments->repeats).mean;
+	return 1e3 * c->batch / summarize(b, c, N_PARTS - 1).mean;
 }
 
 /* On the CPU a run has no parts. */
@@ -153,7 +150,7 @@ static void put_case(const bench *b, const bench_case *c, table *t) {
 	for (size_t k = 0; k < N_PARTS; k++) {
 		if (!has_part(b, k))
 			continue;
-		const time_summary s = summarize(c->times[k], b->arguments->repeats);
+		const time_summary s = summarize(b, c, k);
 		table_cell(t, "%u", c->batch);
 		table_cell(t, "%s", b->on_gpu ? c->graph ? "graph" : "launches" : "");
 		table_cell(t, "%s", part_names[k]);
@@ -183,7 +180,7 @@ static json_t *case_json(const bench *b, const bench_case *c) {
 	for (size_t k = 0; k < N_PARTS; k++) {
 		if (!has_part(b, k))
 			continue;
-		const time_summary s = summarize(c->times[k], b->arguments->repeats);
+		const time_summary s = summarize(b, c, k);
 		json_object_set_new(parts, part_names[k],
 							json_pack("{s:o, s:o, s:o, s:o, s:o}", "min_ms", report_number(s.min), "mean_ms",
 									  report_number(s.mean), "median_ms", report_number(s.median), "p90_ms",

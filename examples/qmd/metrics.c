@@ -160,3 +160,10 @@ double metrics_quantile(double *values, size_t n, double q) {
 	const size_t above = below + 1 < n ? below + 1 : below;
 	return values[below] + (place - (double)below) * (values[above] - values[below]);
 }
+
+double metrics_mean(const double *values, size_t n) {
+	double sum = 0;
+	for (size_t i = 0; i < n; i++)
+		sum += values[i];
+	return sum / (double)n;
+}

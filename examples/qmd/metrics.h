@@ -22,6 +22,9 @@ double metrics_auc(const double *scores, const uint32_t *labels, size_t n, size_
 /* The q-quantile (0 to 1) of values, by linear interpolation; sorts them. NaN for n = 0. */
 double metrics_quantile(double *values, size_t n, double q);
 
+/* NaN for n = 0. */
+double metrics_mean(const double *values, size_t n);
+
 /* The ROC curve of one class against the rest, by the log-odds, in room for n + 1 points; returns their number, 0 where
  * there is none or memory has run out. */
 size_t metrics_roc(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
