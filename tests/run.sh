@@ -30,14 +30,14 @@ venv=$root/build-venv
 say "Release build and tests"
 cmake --preset release -DQMD_TEST_PYTHON="$venv/bin/python" >/dev/null
 cmake --build --preset release
-ctest --preset release
+ctest --preset release -j "$(nproc)"
 say_skipped build-release
 [ $quick -eq 1 ] && exit 0
 
 say "AddressSanitizer and UndefinedBehaviorSanitizer"
 cmake --preset asan -DQMD_TEST_PYTHON="$venv/bin/python" >/dev/null
 cmake --build --preset asan
-ctest --preset asan
+ctest --preset asan -j "$(nproc)"
 
 say "ThreadSanitizer"
 cmake --preset tsan >/dev/null
