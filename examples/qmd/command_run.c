@@ -170,18 +170,11 @@ static int write_json(run_job *job) {
 }
 
 static int run_to_csv_file(run_job *job) {
-	char *text = NULL;
-	size_t size = 0;
-	job->csv = open_memstream(&text, &size);
-	if (!job->csv)
-		return fail_memory();
-	int code = run_frames(job);
-	if (fclose(job->csv) != 0 && code == PROGRAM_OK)
-		code = fail_memory();
-	if (code == PROGRAM_OK)
-		code = files_write(job->arguments->output, text, size);
-	free(text);
-	return code;
+	files_text text;
+	if (files_text_begin(&text) != PROGRAM_OK)
+		return PROGRAM_FAILED;
+	job->csv = text.stream;
+	return files_text_end(&text, job->arguments->output, run_frames(job));
 }
 
 static int run(const program_arguments *arguments) {

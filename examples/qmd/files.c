@@ -82,6 +82,23 @@ int files_write(const char *path, const void *data, size_t size) {
 	return code;
 }
 
+int files_text_begin(files_text *text) {
+	*text = (files_text){.text = NULL};
+	text->stream = open_memstream(&text->text, &text->size);
+	return text->stream ? PROGRAM_OK : fail_memory();
+}
+
+int files_text_end(files_text *text, const char *path, int code) {
+	if (fclose(text->stream) != 0 && code == PROGRAM_OK)
+		code = fail_memory();
+	if (code == PROGRAM_OK && path)
+		code = files_write(path, text->text, text->size);
+	else if (code == PROGRAM_OK)
+		fwrite(text->text, 1, text->size, stdout);
+	free(text->text);
+	return code;
+}
+
 char *files_path(const char *folder, const char *format, ...) {
 	char *name = NULL, *path = NULL;
 	va_list values;

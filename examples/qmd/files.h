@@ -12,6 +12,19 @@ int files_make_folder(const char *path);
 /* Write a file at once: an old one stays whole if that fails. */
 int files_write(const char *path, const void *data, size_t size);
 
+/* A text that is put together in memory, so that a file of it is written at once. */
+typedef struct files_text {
+	FILE *stream; /* where to print */
+	char *text;
+	size_t size;
+} files_text;
+
+int files_text_begin(files_text *text);
+
+/* Write the text to a file, or to stdout where `path` is NULL, unless `code` says that putting it together failed.
+ * Frees it. Returns `code`, or its own failure. */
+int files_text_end(files_text *text, const char *path, int code);
+
 /* Make an empty file, to be filled and then given the name `path`; its own name is malloc'd. */
 int files_begin(const char *path, char **temporary);
 

@@ -49,19 +49,11 @@ static int put_atoms(FILE *csv, const qmd_dataset *dataset, const profile_residu
 }
 
 static int write_atoms(const char *path, const qmd_dataset *dataset, const profile_residue *residues) {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *csv = open_memstream(&text, &size);
-	if (!csv)
-		return fail_memory();
-	fprintf(csv, "index,chain,number,insertion_code,name,atom,score\n");
-	int code = put_atoms(csv, dataset, residues);
-	if (fclose(csv) != 0 && code == PROGRAM_OK)
-		code = fail_memory();
-	if (code == PROGRAM_OK)
-		code = files_write(path, text, size);
-	free(text);
-	return code;
+	files_text text;
+	if (files_text_begin(&text) != PROGRAM_OK)
+		return PROGRAM_FAILED;
+	fprintf(text.stream, "index,chain,number,insertion_code,name,atom,score\n");
+	return files_text_end(&text, path, put_atoms(text.stream, dataset, residues));
 }
 
 /* ---- PDB ---- */
@@ -173,24 +165,17 @@ static int put_structure(FILE *pdb, const structure *s, const profile_residue *r
 }
 
 static int write_pdb(const char *path, const qmd_dataset *dataset, const profile_residue *residues) {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *pdb = open_memstream(&text, &size);
-	if (!pdb)
-		return fail_memory();
+	files_text text;
+	if (files_text_begin(&text) != PROGRAM_OK)
+		return PROGRAM_FAILED;
 	structure s = {0};
 	int code = read_structure(&s, dataset);
 	if (code == PROGRAM_OK)
-		code = put_structure(pdb, &s, residues);
-	if (fclose(pdb) != 0 && code == PROGRAM_OK)
-		code = fail_memory();
-	if (code == PROGRAM_OK)
-		code = files_write(path, text, size);
+		code = put_structure(text.stream, &s, residues);
 	free(s.chosen);
 	free(s.xyz);
 	free(s.map);
-	free(text);
-	return code;
+	return files_text_end(&text, path, code);
 }
 
 /* ---- Scripts ---- */

@@ -42,21 +42,13 @@ static void put_residue(FILE *csv, const profile_residue *residue) {
 }
 
 int residues_write_csv(const char *path, const profile_residue *residues, size_t n) {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *csv = open_memstream(&text, &size);
-	if (!csv)
-		return fail_memory();
-	fprintf(csv, "chain,number,insertion_code,name,score,standard_error,rank,label\n");
+	files_text text;
+	if (files_text_begin(&text) != PROGRAM_OK)
+		return PROGRAM_FAILED;
+	fprintf(text.stream, "chain,number,insertion_code,name,score,standard_error,rank,label\n");
 	for (size_t r = 0; r < n; r++)
-		put_residue(csv, &residues[r]);
-	int code = fclose(csv) == 0 ? PROGRAM_OK : fail_memory();
-	if (code == PROGRAM_OK && path)
-		code = files_write(path, text, size);
-	else if (code == PROGRAM_OK)
-		fwrite(text, 1, size, stdout);
-	free(text);
-	return code;
+		put_residue(text.stream, &residues[r]);
+	return files_text_end(&text, path, PROGRAM_OK);
 }
 
 void residues_name(const profile_residue *residue, const char *gap, char name[RESIDUE_NAME_SIZE]) {

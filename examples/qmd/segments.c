@@ -223,11 +223,10 @@ profile_residue *segments_residues(const segment_list *list) {
 }
 
 int segments_write_csv(const char *path, const segment_list *list) {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *csv = open_memstream(&text, &size);
-	if (!csv)
-		return fail_memory();
+	files_text text;
+	if (files_text_begin(&text) != PROGRAM_OK)
+		return PROGRAM_FAILED;
+	FILE *csv = text.stream;
 	fprintf(csv, "segment,residues,atoms,score,standard_error,rank\n");
 	for (size_t s = 0; s < list->n; s++) {
 		const segment *own = &list->segments[s];
@@ -235,13 +234,7 @@ int segments_write_csv(const char *path, const segment_list *list) {
 		fprintf(csv, ",%zu,%zu,%.9g,%.9g,%u\n", own->n_residues, own->n_atoms, own->score, own->standard_error,
 				own->rank);
 	}
-	int code = fclose(csv) == 0 ? PROGRAM_OK : fail_memory();
-	if (code == PROGRAM_OK && path)
-		code = files_write(path, text, size);
-	else if (code == PROGRAM_OK)
-		fwrite(text, 1, size, stdout);
-	free(text);
-	return code;
+	return files_text_end(&text, path, PROGRAM_OK);
 }
 
 void segments_print(const segment_list *list, const char *what) {

@@ -124,15 +124,9 @@ void svg_draw_profile(FILE *out, const profile_residue *residues, size_t n, cons
 }
 
 int svg_write_profile(const char *path, const profile_residue *residues, size_t n, const char *title) {
-	char *text = NULL;
-	size_t size = 0;
-	FILE *svg = open_memstream(&text, &size);
-	if (!svg)
-		return fail_memory();
-	svg_draw_profile(svg, residues, n, title, 1);
-	int code = fclose(svg) == 0 ? PROGRAM_OK : fail_memory();
-	if (code == PROGRAM_OK)
-		code = files_write(path, text, size);
-	free(text);
-	return code;
+	files_text text;
+	if (files_text_begin(&text) != PROGRAM_OK)
+		return PROGRAM_FAILED;
+	svg_draw_profile(text.stream, residues, n, title, 1);
+	return files_text_end(&text, path, PROGRAM_OK);
 }
