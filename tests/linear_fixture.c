@@ -143,3 +143,17 @@ void qmdt_linear_read_scores(const qmd_explanation *explanation, qmd_residue_sco
 		qmdt_ok(qmd_explanation_residue(explanation, r, &scores[r]));
 	}
 }
+
+void qmdt_linear_sample(const qmdt_linear *fixture, int32_t method, uint32_t n_samples, uint32_t n_threads,
+						uint64_t seed, qmd_residue_score *scores) {
+	qmd_explain_options options;
+	qmd_explain_options_init(&options);
+	options.method = method;
+	options.n_samples = n_samples;
+	options.n_threads = n_threads;
+	options.seed = seed;
+	qmd_explanation *explanation;
+	qmdt_ok(qmd_explain(fixture->engine, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, &options, &explanation));
+	qmdt_linear_read_scores(explanation, scores);
+	qmd_explanation_free(explanation);
+}

@@ -43,4 +43,8 @@ double qmdt_linear_margin(const qmdt_linear *fixture, const int *image, double p
 /* scores: [LINEAR_N_RESIDUES] */
 void qmdt_linear_read_scores(const qmd_explanation *explanation, qmd_residue_score *scores);
 
+/* Scores of all frames by a method that samples. */
+void qmdt_linear_sample(const qmdt_linear *fixture, int32_t method, uint32_t n_samples, uint32_t n_threads,
+						uint64_t seed, qmd_residue_score *scores);
+
 #endif

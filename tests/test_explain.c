@@ -150,16 +150,7 @@ static double shapley_value(const double margins[N_SUBSETS], int residue) {
 
 static void explain_by_shap(const qmdt_linear *fixture, uint32_t n_threads, uint64_t seed,
 							qmd_residue_score scores[LINEAR_N_RESIDUES]) {
-	qmd_explain_options options;
-	qmd_explain_options_init(&options);
-	options.method = QMD_EXPLAIN_SHAP;
-	options.n_samples = 4000;
-	options.n_threads = n_threads;
-	options.seed = seed;
-	qmd_explanation *explanation;
-	qmdt_ok(qmd_explain(fixture->engine, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, &options, &explanation));
-	qmdt_linear_read_scores(explanation, scores);
-	qmd_explanation_free(explanation);
+	qmdt_linear_sample(fixture, QMD_EXPLAIN_SHAP, 4000, n_threads, seed, scores);
 }
 
 START_TEST(shap_finds_shapley_values) {

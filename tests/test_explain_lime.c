@@ -109,16 +109,7 @@ END_TEST
 /* ---- Residues ---- */
 
 static void explain(const qmdt_linear *fixture, uint32_t n_threads, uint64_t seed, qmd_residue_score *scores) {
-	qmd_explain_options options;
-	qmd_explain_options_init(&options);
-	options.method = QMD_EXPLAIN_SLIC_LIME;
-	options.n_samples = 150;
-	options.n_threads = n_threads;
-	options.seed = seed;
-	qmd_explanation *explanation;
-	qmdt_ok(qmd_explain(fixture->engine, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, &options, &explanation));
-	qmdt_linear_read_scores(explanation, scores);
-	qmd_explanation_free(explanation);
+	qmdt_linear_sample(fixture, QMD_EXPLAIN_SLIC_LIME, 150, n_threads, seed, scores);
 }
 
 START_TEST(scores_are_shares_that_depend_on_the_seed_alone) {
