@@ -33,7 +33,7 @@ ctest --preset coverage -j "$(nproc)" -E "^($left_out)\$" || status=1
 
 # What reads or writes a file, and what that is made of.
 serializers='lib/(base/(bytes|container|file)|trajectory/(trajectory_file|amber_file|netcdf_check|xtc_.*|dcd_file|pdb|atom_map'
-serializers+='|text|unit_cell|selection)|model/model_file|engine/engine_file|train/checkpoint|pixels/pixels_(io|png)'
+serializers+='|text|unit_cell|selection)|model/model_file|engine/engine_file|explain/explanation_file|train/checkpoint|pixels/pixels_(io|png)'
 serializers+='|onnx/.*)\.[ch]$'
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT

@@ -11,6 +11,7 @@
 #include "pdb_fixture.h"
 #include "support.h"
 
+#define N_EXPLANATIONS 6
 #define N_ATOMS 12
 #define N_FRAMES 3
 #define N_REPLICAS 2
@@ -73,6 +74,7 @@ void qmdt_study_init(qmdt_study *study) {
 	study->engine = qmdt_scratch("study.qme");
 	study->onnx = qmdt_scratch("study.onnx");
 	study->quantized_onnx = qmdt_scratch("study-int8.onnx");
+	study->shard = qmdt_scratch("study.qmx");
 	study->image = qmdt_scratch("study.png");
 }
 
@@ -88,11 +90,11 @@ typedef struct handles {
 	qmd_predictor *predictor;
 	qmd_engine *compiled, *engine;
 	qmd_context *context;
-	qmd_explanation *explanations[3];
+	qmd_explanation *explanations[N_EXPLANATIONS];
 } handles;
 
 static void free_handles(handles *h) {
-	for (size_t i = 0; i < 3; i++)
+	for (size_t i = 0; i < N_EXPLANATIONS; i++)
 		qmd_explanation_free(h->explanations[i]);
 	qmd_context_free(h->context);
 	qmd_engine_free(h->engine);
@@ -382,8 +384,15 @@ static qmd_status explain(qmdt_study *study, handles *h) {
 	options.method = QMD_EXPLAIN_LEAVE_ONE_OUT;
 	options.n_threads = study->n_training_threads;
 	STEP(qmd_explain_model(h->loaded, h->data, test, 1, &options, &h->explanations[2]));
-	for (size_t i = 0; i < 3; i++)
+	options.n_shards = 1;
+	STEP(qmd_explain(h->engine, h->data, test, n, &options, &h->explanations[3]));
+	STEP(qmd_explanation_save(h->explanations[3], "a study", study->shard));
+	STEP(qmd_explanation_load(study->shard, &h->explanations[4]));
+	const qmd_explanation *const shards[] = {h->explanations[4]};
+	STEP(qmd_explanation_merge(shards, 1, &h->explanations[5]));
+	for (size_t i = 0; i < N_EXPLANATIONS; i++)
 		add_scores(study, h->explanations[i]);
+	add_file(study, QMDT_STUDY_SCORES, study->shard);
 	return QMD_OK;
 }
 

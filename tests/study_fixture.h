@@ -24,7 +24,7 @@ typedef enum qmdt_study_result {
 typedef struct qmdt_study {
 	const char *pdb, *map, *trajectories[2][2]; /* two states, two replicas each */
 	const char *others[3];                      /* trajectories in DCD, XTC and NetCDF */
-	const char *checkpoint, *model, *quantized, *engine, *onnx, *quantized_onnx, *image; /* written */
+	const char *checkpoint, *model, *quantized, *engine, *onnx, *quantized_onnx, *image, *shard; /* written */
 	uint32_t n_training_threads, n_engine_threads;
 	void (*after_call)(void *user); /* called after every call of the library but those that free; or NULL */
 	void *user;

@@ -197,6 +197,7 @@ static struct {
 	qmdt_study study;
 	qmd_model *model, *quantized;
 	qmd_engine *engine;
+	qmd_explanation *shard;
 	const char *folder, *path; /* what is saved is the only file of its folder */
 	unsigned char first_checkpoint[65536];
 	size_t first_checkpoint_size;
@@ -235,6 +236,7 @@ static void make_objects(void) {
 	qmdt_ok(qmd_model_load(made.study.model, &made.model));
 	qmdt_ok(qmd_model_load(made.study.quantized, &made.quantized));
 	qmdt_ok(qmd_engine_load(made.study.engine, &made.engine));
+	qmdt_ok(qmd_explanation_load(made.study.shard, &made.shard));
 	made.folder = qmdt_scratch("saved");
 	made.path = qmdt_scratch("saved/file");
 	ck_assert_int_eq(mkdir(made.folder, 0777), 0);
@@ -250,6 +252,7 @@ static void free_objects(void) {
 	qmd_model_free(made.model);
 	qmd_model_free(made.quantized);
 	qmd_engine_free(made.engine);
+	qmd_explanation_free(made.shard);
 }
 
 static qmd_status save_model(void) {
@@ -262,6 +265,10 @@ static qmd_status save_quantized(void) {
 
 static qmd_status save_engine(void) {
 	return qmd_engine_save(made.engine, made.path);
+}
+
+static qmd_status save_shard(void) {
+	return qmd_explanation_save(made.shard, "saved", made.path);
 }
 
 static qmd_status save_onnx(void) {
@@ -285,13 +292,10 @@ static qmd_status save_checkpoint(void) {
 static const struct {
 	const char *name;
 	qmd_status (*save)(void);
-} savers[] = {{"model", save_model},
-			  {"quantized model", save_quantized},
-			  {"engine", save_engine},
-			  {"ONNX", save_onnx},
-			  {"quantized ONNX", save_quantized_onnx},
-			  {"image", save_image},
-			  {"checkpoint", save_checkpoint}};
+} savers[] = {{"model", save_model},   {"quantized model", save_quantized},
+			  {"engine", save_engine}, {"shard", save_shard},
+			  {"ONNX", save_onnx},     {"quantized ONNX", save_quantized_onnx},
+			  {"image", save_image},   {"checkpoint", save_checkpoint}};
 
 #define N_SAVERS (sizeof savers / sizeof *savers)
 
@@ -469,6 +473,14 @@ static qmd_status load_engine(void) {
 	return status;
 }
 
+static qmd_status load_shard(void) {
+	qmd_explanation *shard = NULL;
+	const qmd_status status = qmd_explanation_load(made.study.shard, &shard);
+	ck_assert_int_eq(shard != NULL, status == QMD_OK);
+	qmd_explanation_free(shard);
+	return status;
+}
+
 static qmd_status import_file(const char *path) {
 	qmd_model *model = NULL;
 	const qmd_status status = qmd_onnx_import(path, NULL, &model);
@@ -554,11 +566,17 @@ static qmd_status resume_training(void) {
 static const struct {
 	const char *name;
 	qmd_status (*load)(void);
-} loaders[] = {{"model", load_model},  {"engine", load_engine},
-			   {"ONNX", import_onnx},  {"quantized ONNX", import_quantized_onnx},
-			   {"PDB", load_topology}, {"NetCDF", read_netcdf},
-			   {"DCD", read_dcd},      {"XTC", read_xtc},
-			   {"map", load_map},      {"checkpoint", resume_training}};
+} loaders[] = {{"model", load_model},
+			   {"engine", load_engine},
+			   {"shard", load_shard},
+			   {"ONNX", import_onnx},
+			   {"quantized ONNX", import_quantized_onnx},
+			   {"PDB", load_topology},
+			   {"NetCDF", read_netcdf},
+			   {"DCD", read_dcd},
+			   {"XTC", read_xtc},
+			   {"map", load_map},
+			   {"checkpoint", resume_training}};
 
 /* Streams and NetCDF-C read more than they need and may then do without, or give up where a call was interrupted, which
  * calls on regular files never are. What they say they read must be right. */

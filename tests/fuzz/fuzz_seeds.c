@@ -4,6 +4,7 @@
 #include "dcd_fixture.h"
 #include "engine_fixture.h"
 #include "fuzz_training.h"
+#include "linear_fixture.h"
 #include "model_fixture.h"
 #include "netcdf_fixture.h"
 #include "support.h"
@@ -79,6 +80,19 @@ static void write_checkpoints(const char *corpus) {
 	}
 }
 
+static void write_shard(const char *corpus) {
+	qmdt_linear linear;
+	qmd_explain_options options;
+	qmd_explanation *shard;
+	qmdt_linear_setup(&linear, QMD_PIXELS_ICNNMD);
+	qmd_explain_options_init(&options);
+	options.n_shards = 7;
+	qmdt_ok(qmd_explain(linear.engine, linear.dataset, linear.frames, LINEAR_N_FRAMES, &options, &shard));
+	qmdt_ok(qmd_explanation_save(shard, "a note", name_in(corpus, "shard/three-frames.qmx")));
+	qmd_explanation_free(shard);
+	qmdt_linear_teardown(&linear);
+}
+
 static const char *corpus_folder;
 
 /* The fixtures fail as tests do, and only within one. */
@@ -88,6 +102,7 @@ START_TEST(writes_seeds) {
 	write_models(corpus_folder);
 	write_engines(corpus_folder);
 	write_checkpoints(corpus_folder);
+	write_shard(corpus_folder);
 }
 END_TEST
 
