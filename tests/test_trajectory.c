@@ -306,9 +306,9 @@ END_TEST
 typedef struct attribute {
 	const char *variable, *name; /* variable NULL: of the file */
 	int type;
+	qmd_status status;
 	size_t n;
 	const void *value;
-	qmd_status status;
 	const char *part;
 } attribute;
 
@@ -330,24 +330,24 @@ START_TEST(refuses_attributes_that_are_no_such_thing) {
 	static const float two[] = {1, 1};
 	static const double zero[] = {0}, infinite[] = {INFINITY};
 	static const attribute cases[] = {
-		{"coordinates", "scale_factor", NC_INT, 1, whole, QMD_ERROR_FORMAT,
+		{"coordinates", "scale_factor", NC_INT, QMD_ERROR_FORMAT, 1, whole,
 		 "scale_factor: expected one float or double"},
-		{"coordinates", "scale_factor", NC_FLOAT, 2, two, QMD_ERROR_FORMAT,
+		{"coordinates", "scale_factor", NC_FLOAT, QMD_ERROR_FORMAT, 2, two,
 		 "scale_factor: expected one float or double"},
-		{"coordinates", "scale_factor", NC_DOUBLE, 1, zero, QMD_ERROR_FORMAT, "expected a finite number other than 0"},
-		{"coordinates", "Scale_Factor", NC_DOUBLE, 1, infinite, QMD_ERROR_FORMAT,
+		{"coordinates", "scale_factor", NC_DOUBLE, QMD_ERROR_FORMAT, 1, zero, "expected a finite number other than 0"},
+		{"coordinates", "Scale_Factor", NC_DOUBLE, QMD_ERROR_FORMAT, 1, infinite,
 		 "expected a finite number other than 0"},
-		{"coordinates", "units", NC_INT, 1, whole, QMD_ERROR_FORMAT,
+		{"coordinates", "units", NC_INT, QMD_ERROR_FORMAT, 1, whole,
 		 "attribute 'units': expected a text of at most 63"},
-		{"coordinates", "units", NC_CHAR, 4, "mile", QMD_ERROR_UNSUPPORTED,
+		{"coordinates", "units", NC_CHAR, QMD_ERROR_UNSUPPORTED, 4, "mile",
 		 "variable 'coordinates': unknown unit 'mile'"},
-		{NULL, "Conventions", NC_CHAR, 100, long_text, QMD_ERROR_FORMAT, "attribute 'Conventions': expected a text"}};
+		{NULL, "Conventions", NC_CHAR, QMD_ERROR_FORMAT, 100, long_text, "attribute 'Conventions': expected a text"}};
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++)
 		open_fails(with_attribute(&cases[i]), cases[i].status, cases[i].part);
 	/* Blanks and NULs around a text are nothing; a factor in single precision is one. */
-	static const attribute good[] = {{"coordinates", "units", NC_CHAR, 10, "angstrom \0", QMD_OK, NULL},
-									 {"coordinates", "units", NC_CHAR, 1, " ", QMD_OK, NULL},
-									 {"coordinates", "scale_factor", NC_FLOAT, 1, two, QMD_OK, NULL}};
+	static const attribute good[] = {{"coordinates", "units", NC_CHAR, QMD_OK, 10, "angstrom \0", NULL},
+									 {"coordinates", "units", NC_CHAR, QMD_OK, 1, " ", NULL},
+									 {"coordinates", "scale_factor", NC_FLOAT, QMD_OK, 1, two, NULL}};
 	for (size_t i = 0; i < sizeof good / sizeof *good; i++)
 		qmd_trajectory_free(open_one(with_attribute(&good[i])));
 }
