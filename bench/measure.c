@@ -82,6 +82,7 @@ void bench_measure_cold(const bench_subject *subjects, size_t n, size_t n_rounds
 	unsigned char *other = bench_memory(malloc(CACHE_SIZE));
 	for (size_t r = 0; r < n_rounds; r++)
 		for (size_t i = 0; i < n; i++) {
+			wait_for_threads(n_threads);
 			memset(other, (int)r, CACHE_SIZE);
 			times[i][r] = time_calls(&subjects[i], 1, n_threads);
 		}
