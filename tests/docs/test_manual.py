@@ -8,6 +8,7 @@ import subprocess
 
 import pytest
 
+ROOT = pathlib.Path(__file__).resolve().parents[2]
 BUILD = pathlib.Path(os.environ["QMD_BUILD"])
 PROGRAM = os.environ["QMD_PROGRAM"]
 PAGE = BUILD / "examples" / "qmd.1"
@@ -69,3 +70,10 @@ def test_every_command_and_every_option_is_on_the_page():
         summary = help_text.split("\n\n")[1].split(".\n")[0]
         assert summary in " ".join(of_command[command].split())
     assert explained == printed_by_all
+
+
+def test_the_levels_of_instructions_are_those_of_the_library():
+    header = (ROOT / "include" / "qmd" / "engine.h").read_text()
+    levels = re.search(r"QMD_MAX_ISA \(([^)]*)\)", header)[1].split(", ")
+    source = PAGE.read_text().split(".It Ev QMD_MAX_ISA\n")[1].split(".El\n")[0]
+    assert re.findall(r"^\.Cm (\S+)", source, re.MULTILINE) == levels
