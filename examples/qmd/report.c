@@ -41,13 +41,35 @@ json_t *report_residue(const profile_residue *residue) {
 					 (int)residue->rank, "label", label);
 }
 
+static double get(const json_t *json, va_list keys) {
+	for (const char *key; (key = va_arg(keys, const char *)) != NULL;)
+		json = json_object_get(json, key);
+	return json_is_number(json) ? json_number_value(json) : NAN;
+}
+
 double report_get(const json_t *json, ...) {
 	va_list keys;
 	va_start(keys, json);
-	for (const char *key; (key = va_arg(keys, const char *)) != NULL;)
-		json = json_object_get(json, key);
+	const double value = get(json, keys);
 	va_end(keys);
-	return json_is_number(json) ? json_number_value(json) : NAN;
+	return value;
+}
+
+double report_mean(const json_t *items, ...) {
+	double sum = 0;
+	size_t n = 0, i;
+	const json_t *item;
+	json_array_foreach(items, i, item) {
+		va_list keys;
+		va_start(keys, items);
+		const double value = get(item, keys);
+		va_end(keys);
+		if (isnan(value))
+			continue;
+		sum += value;
+		n++;
+	}
+	return n ? sum / (double)n : NAN;
 }
 
 int report_fail(void) {

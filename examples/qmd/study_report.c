@@ -114,30 +114,16 @@ static json_t *describe_states(const study *s) {
 	return states;
 }
 
-/* Mean over the folds that have the number; NaN if none has. */
-static double mean_over_folds(const json_t *folds, const char *classifier, const char *key) {
-	double sum = 0;
-	size_t n = 0, k;
-	json_t *fold;
-	json_array_foreach((json_t *)folds, k, fold) {
-		const double value = classifier ? report_get(fold, classifier, key, NULL) : report_get(fold, key, NULL);
-		if (isnan(value))
-			continue;
-		sum += value;
-		n++;
-	}
-	return n ? sum / (double)n : NAN;
-}
-
 static json_t *describe_means(const json_t *folds) {
 	json_t *means = json_object();
 	for (size_t i = 0; i < N_CLASSIFIERS; i++) {
-		const classifier_quality quality = {.train_accuracy = mean_over_folds(folds, classifiers[i], "train_accuracy"),
-											.test_accuracy = mean_over_folds(folds, classifiers[i], "test_accuracy"),
-											.test_auc = mean_over_folds(folds, classifiers[i], "test_auc")};
+		const classifier_quality quality = {.train_accuracy =
+												report_mean(folds, classifiers[i], "train_accuracy", NULL),
+											.test_accuracy = report_mean(folds, classifiers[i], "test_accuracy", NULL),
+											.test_auc = report_mean(folds, classifiers[i], "test_auc", NULL)};
 		json_object_set_new(means, classifiers[i], report_quality(&quality));
 	}
-	json_object_set_new(means, "agreement", report_number(mean_over_folds(folds, NULL, "agreement")));
+	json_object_set_new(means, "agreement", report_number(report_mean(folds, "agreement", NULL)));
 	return means;
 }
 

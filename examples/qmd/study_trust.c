@@ -299,20 +299,6 @@ int study_trust_fold(trust_fold *fold, const json_t *residues, json_t **trust) {
 
 /* ---- All folds ---- */
 
-static double mean_over_folds(const json_t *folds, const char *group, const char *key) {
-	double sum = 0;
-	size_t n = 0, k;
-	json_t *fold;
-	json_array_foreach((json_t *)folds, k, fold) {
-		const double value = group ? report_get(fold, "trust", group, key, NULL) : report_get(fold, "trust", key, NULL);
-		if (isnan(value))
-			continue;
-		sum += value;
-		n++;
-	}
-	return n ? sum / (double)n : NAN;
-}
-
 /* NaN if there is one fold, or one of them has not kept its scores. */
 static double overlap_of_folds(const study *s) {
 	const size_t n = s->n_residues, n_folds = json_array_size(s->folds);
@@ -331,14 +317,14 @@ json_t *study_describe_trust(const study *s) {
 	size_t n_beyond = 0;
 	for (size_t r = 0; r < s->n_residues; r++)
 		n_beyond += fabs(s->residues[r].score) > BEYOND * s->residues[r].standard_error;
-	return json_pack("{s:I, s:f, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:f}", "n_top", (json_int_t)n_top,
-					 "overlap_by_chance", (double)n_top / (double)s->n_residues, "folds_overlap",
-					 report_number(overlap_of_folds(s)), "n_seeds", (json_int_t)s->arguments->explain_seeds,
-					 "seeds_overlap", report_number(mean_over_folds(s->folds, NULL, "seeds_overlap")),
-					 "int8_fp32_spearman", report_number(mean_over_folds(s->folds, NULL, "spearman")),
-					 "int8_fp32_overlap", report_number(mean_over_folds(s->folds, NULL, "top_overlap")),
-					 "deletion_area", report_number(mean_over_folds(s->folds, "deletion", "area")),
-					 "random_deletion_area", report_number(mean_over_folds(s->folds, "deletion", "random_area")),
-					 "n_beyond_3_errors", (json_int_t)n_beyond, "n_beyond_by_chance",
-					 BEYOND_SHARE * (double)s->n_residues);
+	return json_pack(
+		"{s:I, s:f, s:o, s:I, s:o, s:o, s:o, s:o, s:o, s:I, s:f}", "n_top", (json_int_t)n_top, "overlap_by_chance",
+		(double)n_top / (double)s->n_residues, "folds_overlap", report_number(overlap_of_folds(s)), "n_seeds",
+		(json_int_t)s->arguments->explain_seeds, "seeds_overlap",
+		report_number(report_mean(s->folds, "trust", "seeds_overlap", NULL)), "int8_fp32_spearman",
+		report_number(report_mean(s->folds, "trust", "spearman", NULL)), "int8_fp32_overlap",
+		report_number(report_mean(s->folds, "trust", "top_overlap", NULL)), "deletion_area",
+		report_number(report_mean(s->folds, "trust", "deletion", "area", NULL)), "random_deletion_area",
+		report_number(report_mean(s->folds, "trust", "deletion", "random_area", NULL)), "n_beyond_3_errors",
+		(json_int_t)n_beyond, "n_beyond_by_chance", BEYOND_SHARE * (double)s->n_residues);
 }
