@@ -46,6 +46,21 @@ static double log_odds(const double *row, size_t n_classes, size_t own) {
 	return row[own] - largest - log(sum);
 }
 
+/* Frames from the lowest score to the highest; NULL if memory runs out. */
+static ranked *rank_frames(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
+						   size_t *n_positive) {
+	ranked *frames = calloc(n ? n : 1, sizeof *frames);
+	*n_positive = 0;
+	if (!frames)
+		return NULL;
+	for (size_t i = 0; i < n; i++) {
+		frames[i] = (ranked){log_odds(scores + i * n_classes, n_classes, positive), labels[i] == positive};
+		*n_positive += labels[i] == positive;
+	}
+	qsort(frames, n, sizeof *frames, compare_ranked);
+	return frames;
+}
+
 /* Sum of the positives' ranks, ties sharing the mean of theirs. */
 static double positive_rank_sum(const ranked *frames, size_t n) {
 	double sum = 0;
@@ -60,43 +75,23 @@ static double positive_rank_sum(const ranked *frames, size_t n) {
 }
 
 double metrics_auc(const double *scores, const uint32_t *labels, size_t n, size_t n_classes) {
-	ranked *frames = calloc(n ? n : 1, sizeof *frames);
-	if (!frames)
-		return -1;
 	double sum = 0;
 	size_t n_counted = 0;
 	/* Of two classes each is the other's rest: one of them says all. */
 	for (size_t c = n_classes == 2 ? 1 : 0; c < n_classes; c++) {
-		size_t n_positive = 0;
-		for (size_t i = 0; i < n; i++) {
-			frames[i] = (ranked){log_odds(scores + i * n_classes, n_classes, c), labels[i] == c};
-			n_positive += labels[i] == c;
-		}
+		size_t n_positive;
+		ranked *frames = rank_frames(scores, labels, n, n_classes, c, &n_positive);
+		if (!frames)
+			return -1;
 		const size_t n_negative = n - n_positive;
-		if (n_positive == 0 || n_negative == 0)
-			continue;
-		qsort(frames, n, sizeof *frames, compare_ranked);
-		const double wins = positive_rank_sum(frames, n) - 0.5 * (double)n_positive * (double)(n_positive + 1);
-		sum += wins / ((double)n_positive * (double)n_negative);
-		n_counted++;
+		if (n_positive > 0 && n_negative > 0) {
+			const double wins = positive_rank_sum(frames, n) - 0.5 * (double)n_positive * (double)(n_positive + 1);
+			sum += wins / ((double)n_positive * (double)n_negative);
+			n_counted++;
+		}
+		free(frames);
 	}
-	free(frames);
 	return n_counted ? sum / (double)n_counted : NAN;
-}
-
-/* Frames from the lowest score to the highest; NULL if memory runs out. */
-static ranked *rank_frames(const double *scores, const uint32_t *labels, size_t n, size_t n_classes, size_t positive,
-						   size_t *n_positive) {
-	ranked *frames = calloc(n ? n : 1, sizeof *frames);
-	*n_positive = 0;
-	if (!frames)
-		return NULL;
-	for (size_t i = 0; i < n; i++) {
-		frames[i] = (ranked){log_odds(scores + i * n_classes, n_classes, positive), labels[i] == positive};
-		*n_positive += labels[i] == positive;
-	}
-	qsort(frames, n, sizeof *frames, compare_ranked);
-	return frames;
 }
 
 /* Ties are taken together: can a threshold be between the `taken` highest and the rest? */
