@@ -20,6 +20,22 @@ profile_residue residues_from_score(const qmd_residue_score *score) {
 	return residue;
 }
 
+int residues_list(const qmd_dataset *dataset, profile_residue **residues) {
+	*residues = calloc(qmd_dataset_n_residues(dataset) + 1, sizeof **residues);
+	if (!*residues)
+		return fail_memory();
+	for (size_t i = 0; i < qmd_dataset_n_atoms(dataset); i++) {
+		qmd_atom atom;
+		TRY_QMD(qmd_dataset_atom(dataset, i, &atom));
+		profile_residue *residue = &(*residues)[atom.residue];
+		memcpy(residue->chain, atom.chain, sizeof residue->chain);
+		memcpy(residue->name, atom.residue_name, sizeof residue->name);
+		residue->number = atom.residue_number;
+		residue->insertion_code = atom.insertion_code;
+	}
+	return PROGRAM_OK;
+}
+
 int residues_are_all_zero(const qmd_explanation *explanation) {
 	for (size_t r = 0; r < qmd_explanation_n_residues(explanation); r++) {
 		qmd_residue_score score = {.struct_size = sizeof score};

@@ -20,6 +20,10 @@ typedef struct profile_residue {
 
 profile_residue residues_from_score(const qmd_residue_score *score);
 
+/* All residues of a data set, without scores: [qmd_dataset_n_residues()], the caller's to free(), after a failure too.
+ */
+int residues_list(const qmd_dataset *dataset, profile_residue **residues);
+
 /* Is every score 0? Then no residue changes what the network says: it is constant, and ranks say nothing. */
 int residues_are_all_zero(const qmd_explanation *explanation);
 

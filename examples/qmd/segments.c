@@ -15,22 +15,12 @@
 
 static int list_residues(const qmd_dataset *dataset, segment_list *list) {
 	list->n_residues = qmd_dataset_n_residues(dataset);
-	list->residues = calloc(list->n_residues + 1, sizeof *list->residues);
 	list->of_residue = calloc(list->n_residues + 1, sizeof *list->of_residue);
-	if (!list->residues || !list->of_residue)
+	if (!list->of_residue)
 		return fail_memory();
 	for (size_t r = 0; r < list->n_residues; r++)
 		list->of_residue[r] = NO_SEGMENT;
-	for (size_t i = 0; i < qmd_dataset_n_atoms(dataset); i++) {
-		qmd_atom atom;
-		TRY_QMD(qmd_dataset_atom(dataset, i, &atom));
-		segment_residue *residue = &list->residues[atom.residue];
-		memcpy(residue->chain, atom.chain, sizeof residue->chain);
-		memcpy(residue->name, atom.residue_name, sizeof residue->name);
-		residue->number = atom.residue_number;
-		residue->insertion_code = atom.insertion_code;
-	}
-	return PROGRAM_OK;
+	return residues_list(dataset, &list->residues);
 }
 
 static int add_segment(segment_list *list, const char *name, size_t line) {
@@ -73,10 +63,10 @@ static int read_range(const text_line *line, const char *text, long *first, long
 
 /* The ends of a range must be there; between them numbers may be missing. */
 static int check_ends(const segment_list *list, const text_line *line, const char *chain, long first, long last) {
-	const segment_residue *lowest = NULL, *highest = NULL;
+	const profile_residue *lowest = NULL, *highest = NULL;
 	int has_first = 0, has_last = 0;
 	for (size_t r = 0; r < list->n_residues; r++) {
-		const segment_residue *residue = &list->residues[r];
+		const profile_residue *residue = &list->residues[r];
 		if (strcmp(residue->chain, chain) != 0)
 			continue;
 		has_first |= residue->number == first;
@@ -99,7 +89,7 @@ static int take_range(segment_list *list, const text_line *line, const char *cha
 	TRY(read_range(line, text, &first, &last));
 	TRY(check_ends(list, line, chain, first, last));
 	for (size_t r = 0; r < list->n_residues; r++) {
-		const segment_residue *residue = &list->residues[r];
+		const profile_residue *residue = &list->residues[r];
 		if (strcmp(residue->chain, chain) != 0 || residue->number < first || residue->number > last)
 			continue;
 		if (list->of_residue[r] != NO_SEGMENT)
@@ -209,14 +199,10 @@ profile_residue *segments_residues(const segment_list *list) {
 	}
 	for (size_t r = 0; r < list->n_residues; r++) {
 		const segment *own = &list->segments[list->of_residue[r]];
-		const segment_residue *residue = &list->residues[r];
-		residues[r] = (profile_residue){.number = residue->number,
-										.insertion_code = residue->insertion_code,
-										.score = own->score,
-										.standard_error = own->standard_error,
-										.rank = own->rank};
-		memcpy(residues[r].chain, residue->chain, sizeof residues[r].chain);
-		memcpy(residues[r].name, residue->name, sizeof residues[r].name);
+		residues[r] = list->residues[r];
+		residues[r].score = own->score;
+		residues[r].standard_error = own->standard_error;
+		residues[r].rank = own->rank;
 	}
 	segments_apply(list, residues);
 	return residues;

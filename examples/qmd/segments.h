@@ -13,18 +13,11 @@ typedef struct segment {
 	uint32_t rank; /* 1: the highest score */
 } segment;
 
-/* A residue of the data set. */
-typedef struct segment_residue {
-	char chain[8], name[8];
-	int32_t number;
-	char insertion_code; /* 0: none */
-} segment_residue;
-
 typedef struct segment_list {
 	segment *segments;
 	size_t n;
-	uint32_t *of_residue; /* [n_residues] */
-	segment_residue *residues;
+	uint32_t *of_residue;      /* [n_residues] */
+	profile_residue *residues; /* [n_residues], without scores */
 	size_t n_residues;
 } segment_list;
 

@@ -3,7 +3,6 @@
 #include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
 
 #include "files.h"
 #include "report.h"
@@ -18,23 +17,6 @@ static const char *const classifiers[] = {"fp32", "int8", "nearest_mean", "ridge
 #define N_CLASSIFIERS (sizeof classifiers / sizeof *classifiers)
 
 /* ---- Residues of all folds together ---- */
-
-static int identify_residues(study *s) {
-	s->n_residues = qmd_dataset_n_residues(s->dataset);
-	s->residues = calloc(s->n_residues + 1, sizeof *s->residues);
-	if (!s->residues)
-		return fail_memory();
-	for (size_t i = qmd_dataset_n_atoms(s->dataset); i-- > 0;) {
-		qmd_atom atom;
-		TRY_QMD(qmd_dataset_atom(s->dataset, i, &atom));
-		profile_residue *residue = &s->residues[atom.residue];
-		memcpy(residue->chain, atom.chain, sizeof residue->chain);
-		memcpy(residue->name, atom.residue_name, sizeof residue->name);
-		residue->number = atom.residue_number;
-		residue->insertion_code = atom.insertion_code;
-	}
-	return PROGRAM_OK;
-}
 
 /* Mean and standard error over the frames of all folds, from each fold's own: sums of squares about the mean add up. */
 static int combine_residue(const study *s, size_t r, profile_residue *residue) {
@@ -66,7 +48,8 @@ static int compare_residues(const void *left, const void *right) {
 }
 
 int study_combine_residues(study *s) {
-	TRY(identify_residues(s));
+	s->n_residues = qmd_dataset_n_residues(s->dataset);
+	TRY(residues_list(s->dataset, &s->residues));
 	profile_residue **order = calloc(s->n_residues + 1, sizeof(profile_residue *));
 	if (!order)
 		return fail_memory();
