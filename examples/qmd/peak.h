@@ -1,6 +1,6 @@
 /* The most multiply-adds of bytes that one core can do: the instructions of the kernels on registers alone. */
-#ifndef QMD_BENCH_PEAK_H
-#define QMD_BENCH_PEAK_H
+#ifndef QMD_PEAK_H
+#define QMD_PEAK_H
 
 /* Instructions of a kind, the best last. */
 typedef enum qmd_peak_kind {
