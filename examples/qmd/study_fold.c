@@ -277,25 +277,25 @@ static int fill_result(fold *f, json_t *result) {
 	json_t *seconds = json_pack("{s:o, s:o, s:o, s:o}", "train", report_number(f->train_seconds), "quantize",
 								report_number(f->quantize_seconds), "explain", report_number(f->explain_seconds),
 								"trust", report_number(f->trust_seconds));
-	return json_object_set_new(result, "seconds", seconds) == 0 ? PROGRAM_OK : report_fail();
+	if (json_object_set_new(result, "seconds", seconds) != 0 || json_object_set(result, "training", f->log.phases) != 0)
+		return report_fail();
+	say(f, "test accuracy FP32 %.3f, INT8 %.3f on %zu frames", report_get(result, "fp32", "test_accuracy", NULL),
+		report_get(result, "int8", "test_accuracy", NULL), f->n_test);
+	return report_write(f->result_path, result);
 }
 
-static int run(fold *f, json_t **result) {
+static int run(fold *f) {
 	const study *s = f->study;
 	TRY(data_split(&s->plan, s->dataset, f->number, &f->split));
 	f->train = qmd_split_train(f->split, &f->n_train);
 	f->test = qmd_split_test(f->split, &f->n_test);
-	*result = json_pack("{s:I, s:o, s:I, s:I}", "fold", (json_int_t)f->number, "held_out", study_held_out(s, f->split),
-						"n_train", (json_int_t)f->n_train, "n_test", (json_int_t)f->n_test);
-	if (!*result)
-		return report_fail();
 	TRY(training_log_open(&f->log, f->log_path));
-	TRY(fill_result(f, *result));
-	if (json_object_set(*result, "training", f->log.phases) != 0)
-		return report_fail();
-	say(f, "test accuracy FP32 %.3f, INT8 %.3f on %zu frames", report_get(*result, "fp32", "test_accuracy", NULL),
-		report_get(*result, "int8", "test_accuracy", NULL), f->n_test);
-	return report_write(f->result_path, *result);
+	json_t *result =
+		json_pack("{s:I, s:o, s:I, s:I}", "fold", (json_int_t)f->number, "held_out", study_held_out(s, f->split),
+				  "n_train", (json_int_t)f->n_train, "n_test", (json_int_t)f->n_test);
+	const int code = result ? fill_result(f, result) : report_fail();
+	json_decref(result);
+	return code;
 }
 
 int study_run_fold(const study *s, size_t number, json_t **result) {
@@ -315,15 +315,15 @@ int study_run_fold(const study *s, size_t number, json_t **result) {
 	f.bar.log = &f.log;
 	f.bar.train_epochs = s->arguments->epochs;
 	f.bar.fine_tune_epochs = s->arguments->qat_epochs;
-	int code;
-	if (!f.model_path || !f.engine_path || !f.checkpoint_path || !f.log_path || !f.result_path) {
+	int code = PROGRAM_OK;
+	if (!f.model_path || !f.engine_path || !f.checkpoint_path || !f.log_path || !f.result_path)
 		code = fail_memory();
-	} else if (files_exists(f.result_path)) {
-		code = report_load(f.result_path, result);
+	else if (files_exists(f.result_path))
 		say(&f, "read from %s", f.result_path);
-	} else {
-		code = run(&f, result);
-	}
+	else
+		code = run(&f);
+	if (code == PROGRAM_OK) /* with the digits of the file, also what was just made: --resume must not change one */
+		code = report_load(f.result_path, result);
 	fold_release(&f);
 	return code;
 }

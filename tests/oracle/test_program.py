@@ -378,6 +378,8 @@ def test_resume_makes_only_what_is_missing(study, tmp_path):
     (copy / "fold-3.json").unlink()
     kept = (copy / "fold-2.qmd").stat().st_mtime_ns
     resumed = succeed_json("study", *SMALL, *BRIEF, "--resume", "-o", copy)
+    for name in ("residues.csv", "atoms.csv", "residues.pdb", "residues.svg"):
+        assert (copy / name).read_bytes() == (folder / name).read_bytes(), name
     assert (copy / "fold-2.qmd").stat().st_mtime_ns == kept
     assert (copy / "fold-2.qme").read_bytes() == (folder / "fold-2.qme").read_bytes()
     assert without_times(resumed) == without_times(report)
