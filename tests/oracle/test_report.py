@@ -10,7 +10,7 @@ import xml.dom.minidom
 import numpy as np
 import pytest
 
-from test_program import BRIEF, DATA, SMALL, STATES, qmd, succeed, succeed_json
+from program_support import BRIEF, DATA, SMALL, STATES, qmd, succeed, succeed_json
 
 VOID = {"meta", "img"}
 HOSTILE = """<img onerror><b>&"'name"""

@@ -13,7 +13,7 @@ import onnx
 import openpyxl
 import pytest
 
-from test_program import BRIEF, PROGRAM, SMALL, STATES, assert_fails, qmd, read_csv, succeed, succeed_json
+from program_support import BRIEF, PROGRAM, SMALL, STATES, assert_fails, qmd, read_csv, succeed, succeed_json
 
 EXPLAIN = [*SMALL, "--fold", 1, "--explain-frames", 4]
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from test_program import BRIEF, SMALL, assert_fails, qmd, read_csv, succeed_json
+from program_support import BRIEF, SMALL, assert_fails, qmd, read_csv, succeed_json
 from test_report import Page, plots
 
 SEEDS = ["--explain-seeds", "3"]
