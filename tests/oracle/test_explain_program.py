@@ -1,39 +1,12 @@
 """`qmd explain` (QMD_PROGRAM) on the bundled data: segments, backgrounds, samples, superpixels, and how it fails."""
 
-import csv
-import json
-import os
-import pathlib
-import subprocess
-
 import pytest
 
-SOURCE = pathlib.Path(__file__).resolve().parents[2]
-DATA = SOURCE / "examples" / "data"
-PROGRAM = os.environ.get("QMD_PROGRAM", str(SOURCE / "build-release" / "examples" / "qmd"))
+from program_support import assert_fails, qmd, read_csv, state, succeed, succeed_json
 
 # Alpha carbons of every fourth frame: an image of 15 x 15, trained in a moment.
-SMALL = [word for name in ("open", "closed") for word in
-         ("--state", f"{name}=" + ",".join(map(str, [DATA / f"adk-{name}.pdb"] + [DATA / f"adk-{name}-{r}.nc" for r in (1, 2)])))]
-SMALL += ["--select", "name CA", "--stride", "4"]
+SMALL = [*state("open", [1, 2]), *state("closed", [1, 2]), "--select", "name CA", "--stride", "4"]
 SEGMENTS = "# domains of adenylate kinase\n\nNMP :30-67\nLID\t:118-160\nends :1-5,9 :214\n"
-
-
-def qmd(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=300)
-
-
-def succeed(*arguments):
-    result = qmd(*arguments)
-    assert (result.returncode, result.stderr) == (0, "")
-    return result.stdout
-
-
-def assert_fails(result, code, part):
-    """One clear line and the exit code; anything else (a signal, a sanitizer's report) is a bug."""
-    lines = result.stderr.splitlines()
-    assert (result.returncode, len(lines)) == (code, 1), result.stderr
-    assert part in lines[0], lines[0]
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +23,7 @@ def folder(tmp_path_factory):
 @pytest.fixture(scope="module")
 def explain(folder):
     def run(file, *arguments):
-        return json.loads(succeed("explain", folder / file, *SMALL, "--explain-frames", 6, *arguments, "--json"))
+        return succeed_json("explain", folder / file, *SMALL, "--explain-frames", 6, *arguments)
     return run
 
 
@@ -60,9 +33,9 @@ def test_segments_stand_in_the_place_of_residues(folder, explain, tmp_path):
     assert {name: row["residues"] for name, row in segments.items()} == {"NMP": 38, "LID": 43, "ends": 7, "(rest)": 126}
     assert all(row["atoms"] == row["residues"] for row in segments.values())  # alpha carbons
     assert sorted(row["rank"] for row in segments.values()) == [1, 2, 3, 4]
-    rows = list(csv.DictReader((tmp_path / "segments.csv").open()))
+    rows = read_csv(tmp_path / "segments.csv")
     assert [row["segment"] for row in rows] == list(segments)
-    residues = list(csv.DictReader((tmp_path / "residues.csv").open()))
+    residues = read_csv(tmp_path / "residues.csv")
     by_number = {int(row["number"]): float(row["score"]) for row in residues}
     for number, name in ((30, "NMP"), (67, "NMP"), (118, "LID"), (6, "(rest)"), (9, "ends"), (214, "ends")):
         assert by_number[number] == pytest.approx(segments[name]["score"], rel=1e-8)
@@ -100,11 +73,11 @@ def test_backgrounds(folder, explain):
 
 def test_superpixels_as_published(folder):
     arguments = [*SMALL, "--method", "slic-lime", "--samples", 200]
-    result = json.loads(succeed("explain", folder / "icnnmd.qme", *arguments, "--json"))
+    result = succeed_json("explain", folder / "icnnmd.qme", *arguments)
     assert (result["n_frames"], result["most_samples"]) == (4, 200)  # every tenth of 40
     assert len(result["residues"]) == 214
     assert all(0 <= row["score"] <= 1 for row in result["residues"])
-    model = json.loads(succeed("explain", folder / "icnnmd.qmd", *arguments, "--as-published", "--json"))
+    model = succeed_json("explain", folder / "icnnmd.qmd", *arguments, "--as-published")
     assert [row["number"] for row in model["residues"]] == list(range(1, 214))
     text = succeed("explain", folder / "icnnmd.qmd", *arguments, "--as-published", "-o", folder / "published.csv")
     assert "positive weight" in text
@@ -156,12 +129,12 @@ def files_of(folder):
 def test_merged_shards_are_one_run_byte_for_byte(folder, tmp_path, options, monkeypatch):
     monkeypatch.chdir(folder)
     common = ["explain", "displacement.qme", *SMALL, "--explain-frames", 11, *options]
-    whole = json.loads(succeed(*common, "--json", "-o", f"{tmp_path}/whole/"))
+    whole = succeed_json(*common, "-o", f"{tmp_path}/whole/")
     for n in (1, 3, 7):
         shards, merged = tmp_path / f"shards-{n}", tmp_path / f"merged-{n}"
         for i in range(n, 0, -1):
             succeed(*common, "--shard", f"{i}/{n}", "--threads", 1 + i % 2, "-o", f"{shards}/")
-        assert json.loads(succeed("merge", f"{shards}/", "-o", f"{merged}/", "--json")) == whole
+        assert succeed_json("merge", f"{shards}/", "-o", f"{merged}/") == whole
         assert files_of(merged) == files_of(tmp_path / "whole")
         assert succeed("merge", *sorted(shards.iterdir())) == succeed(*common)
 

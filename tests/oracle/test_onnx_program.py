@@ -1,38 +1,12 @@
 """`qmd export` and `qmd import`: a network trained on the bundled trajectories, on its real frames, in ONNX Runtime; and
 one of another framework that becomes an engine."""
 
-import json
-import os
-import pathlib
-import subprocess
-
 import numpy as np
 import onnx
 import pytest
-from onnx_support import BUILD, has_vnni, import_and_run, operators, run_onnxruntime
 
-PROGRAM = os.environ.get("QMD_PROGRAM", str(BUILD / "examples" / "qmd"))
-DATA = pathlib.Path(os.environ.get("QMD_SOURCE", ".")) / "examples" / "data"
-STATES = []
-for name in ("open", "closed"):
-    files = [DATA / f"adk-{name}.pdb"] + [DATA / f"adk-{name}-{k}.nc" for k in (1, 2, 3)]
-    STATES += ["--state", f"{name}={','.join(map(str, files))}"]
-SMALL = [*STATES, "--select", "name CA", "--stride", 4]
-
-
-def qmd(*arguments):
-    return subprocess.run([PROGRAM, *map(str, arguments)], capture_output=True, text=True, timeout=600)
-
-
-def succeed(*arguments):
-    done = qmd(*arguments)
-    assert done.returncode == 0, done.stderr
-    return done.stdout
-
-
-def fails(code, part, *arguments):
-    done = qmd(*arguments)
-    assert done.returncode == code and part in done.stderr, done.stderr
+from onnx_support import has_vnni, import_and_run, operators, run_onnxruntime
+from program_support import DATA, SMALL, assert_fails, qmd, succeed, succeed_json
 
 
 @pytest.fixture(scope="module", params=["displacement", "icnnmd"])
@@ -56,7 +30,7 @@ def test_real_frames_give_the_engines_logits(trained, activations, tmp_path):
     if activations == "u8" and not has_vnni():
         pytest.skip("without VNNI, ONNX Runtime's u8 x s8 convolution saturates")
     path = tmp_path / "net.onnx"
-    said = json.loads(succeed("export", trained / "quantized.qmd", "--activations", activations, "-o", path, "--json"))
+    said = succeed_json("export", trained / "quantized.qmd", "--activations", activations, "-o", path)
     assert said["quantized"] is True and said["opset"] == 13
     images, kind = images_of(trained)
     nchw = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
@@ -72,8 +46,7 @@ def test_probabilities_are_those_of_the_engine(trained, tmp_path):
     """The engine file, on raw coordinates, against the exported file, on images."""
     succeed("export", trained / "quantized.qmd", "--layout", "nhwc", "-o", tmp_path / "net.onnx")
     values = run_onnxruntime(onnx.load(tmp_path / "net.onnx"), images_of(trained)[0])
-    rows = json.loads(succeed("run", trained / "net.qme", DATA / "adk-open-1.nc", "--topology", DATA / "adk-open.pdb",
-                              "--json"))["frames"]
+    rows = succeed_json("run", trained / "net.qme", DATA / "adk-open-1.nc", "--topology", DATA / "adk-open.pdb")["frames"]
     found = np.array([row["probabilities"] for row in rows])[::4]
     np.testing.assert_allclose(found, values["probabilities"][: len(found)], atol=1e-6)
 
@@ -81,7 +54,7 @@ def test_probabilities_are_those_of_the_engine(trained, tmp_path):
 def test_fp32_goes_out_and_comes_back(trained, tmp_path):
     path, back, again = tmp_path / "net.onnx", tmp_path / "back.qmd", tmp_path / "again.onnx"
     succeed("export", trained / "model.qmd", "-o", path, "--opset", 17)
-    said = json.loads(succeed("import", path, "--model", trained / "model.qmd", "-o", back, "--json"))
+    said = succeed_json("import", path, "--model", trained / "model.qmd", "-o", back)
     assert said["quantized"] is False and said["has_pixels"] is True
     succeed("export", back, "-o", again, "--opset", 17)
     assert path.read_bytes() == again.read_bytes()
@@ -101,13 +74,13 @@ def test_an_imported_engine_is_the_same(trained, tmp_path):
 def test_what_cannot_be_is_said(trained, tmp_path):
     path = tmp_path / "net.onnx"
     succeed("export", trained / "model.qmd", "-o", path)
-    fails(1, "is an engine", "export", trained / "net.qme", "-o", tmp_path / "other.onnx")
-    fails(2, "give -o FILE.onnx", "export", trained / "model.qmd")
-    fails(2, "--target is one of default, tensorrt", "export", trained / "model.qmd", "--target", "tpu", "-o", path)
-    fails(2, "--opset is a whole number from 13 to 17", "export", trained / "model.qmd", "--opset", 12, "-o", path)
-    fails(1, "TensorRT takes no u8", "export", trained / "quantized.qmd", "--target", "tensorrt", "--activations", "u8",
-          "-o", path)
-    fails(2, "give -o MODEL.qmd", "import", path)
-    fails(1, "is in FP32", "import", path, "-o", tmp_path / "m.qmd", "--save-engine", tmp_path / "m.qme")
-    fails(1, "not an ONNX", "import", DATA / "adk-open.pdb", "-o", tmp_path / "m.qmd")
+    assert_fails(qmd("export", trained / "net.qme", "-o", tmp_path / "other.onnx"), 1, "is an engine")
+    assert_fails(qmd("export", trained / "model.qmd"), 2, "give -o FILE.onnx")
+    assert_fails(qmd("export", trained / "model.qmd", "--target", "tpu", "-o", path), 2, "--target is one of default, tensorrt")
+    assert_fails(qmd("export", trained / "model.qmd", "--opset", 12, "-o", path), 2, "--opset is a whole number from 13 to 17")
+    u8_for_tensorrt = ["--target", "tensorrt", "--activations", "u8"]
+    assert_fails(qmd("export", trained / "quantized.qmd", *u8_for_tensorrt, "-o", path), 1, "TensorRT takes no u8")
+    assert_fails(qmd("import", path), 2, "give -o MODEL.qmd")
+    assert_fails(qmd("import", path, "-o", tmp_path / "m.qmd", "--save-engine", tmp_path / "m.qme"), 1, "is in FP32")
+    assert_fails(qmd("import", DATA / "adk-open.pdb", "-o", tmp_path / "m.qmd"), 1, "not an ONNX")
     assert not (tmp_path / "m.qmd").exists()

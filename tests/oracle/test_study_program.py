@@ -60,8 +60,7 @@ def test_means_are_over_folds(study):
 
 def test_residues_of_all_folds_together(study):
     folder, report = study
-    with open(folder / "residues.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
+    rows = read_csv(folder / "residues.csv")
     assert list(rows[0]) == ["chain", "number", "insertion_code", "name", "score", "standard_error", "rank", "label"]
     assert [int(row["number"]) for row in rows] == list(range(1, 215))
     n = np.array([fold["n_explained"] for fold in report["folds"]], float)
