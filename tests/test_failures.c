@@ -69,8 +69,12 @@ static long done(int how, long result) {
 	return result;
 }
 
+static int is_partial(int how) {
+	return how == DO_HALF || how == DIE_IN_THE_MIDDLE;
+}
+
 static size_t part(int how, size_t size) {
-	return (how == DO_HALF || how == DIE_IN_THE_MIDDLE) && size > 1 ? size / 2 : size;
+	return is_partial(how) && size > 1 ? size / 2 : size;
 }
 
 #pragma GCC visibility push(default) /* NetCDF-C's calls come here too */
@@ -359,6 +363,28 @@ static size_t remove_others(void) {
 	return n;
 }
 
+/* What is expected if the nth call of a kind goes another way in a save. */
+typedef void expectation(size_t saver, const contents *c, call_kind kind, size_t nth, int how);
+
+/* Every saver, every call of it, every way in which that may go. Returns how many these are. */
+static size_t at_every_call_of_a_save(const int *ways, size_t n_ways, expectation *expect) {
+	static const call_kind kinds[] = {CALL_OPEN, CALL_WRITE, CALL_FSYNC, CALL_RENAME};
+	size_t n_points = 0;
+	for (size_t saver = 0; saver < N_SAVERS; saver++) {
+		contents c = learn_contents(saver);
+		for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
+			for (size_t w = 0; w < n_ways; w++)
+				for (size_t nth = 1; nth <= c.n_calls[kinds[k]]; nth++) {
+					if (is_partial(ways[w]) && kinds[k] != CALL_WRITE)
+						continue;
+					expect(saver, &c, kinds[k], nth, ways[w]);
+					n_points++;
+				}
+		free_contents(&c);
+	}
+	return n_points;
+}
+
 /* ---- Writing that fails ---- */
 
 /* The folder is opened and synced after the new file has its name. */
@@ -389,20 +415,7 @@ static void expect_failed_save(size_t saver, const contents *c, call_kind kind, 
 
 START_TEST(every_call_of_a_save_fails) {
 	static const int failures[] = {EIO, ENOSPC, EINTR, DO_HALF};
-	static const call_kind kinds[] = {CALL_OPEN, CALL_WRITE, CALL_FSYNC, CALL_RENAME};
-	size_t n_points = 0;
-	for (size_t saver = 0; saver < N_SAVERS; saver++) {
-		contents c = learn_contents(saver);
-		for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-			for (size_t f = 0; f < sizeof failures / sizeof *failures; f++)
-				for (size_t nth = 1; nth <= c.n_calls[kinds[k]]; nth++) {
-					if (failures[f] == DO_HALF && kinds[k] != CALL_WRITE)
-						continue;
-					expect_failed_save(saver, &c, kinds[k], nth, failures[f]);
-					n_points++;
-				}
-		free_contents(&c);
-	}
+	const size_t n_points = at_every_call_of_a_save(failures, sizeof failures / sizeof *failures, expect_failed_save);
 	ck_assert_uint_gt(n_points, 100);
 	printf("%zu calls of saves failed\n", n_points);
 }
@@ -434,20 +447,7 @@ static void expect_whole_after_kill(size_t saver, const contents *c, call_kind k
 
 START_TEST(killed_at_every_call_of_a_save) {
 	static const int ways[] = {DIE_BEFORE, DIE_IN_THE_MIDDLE, DIE_AFTER};
-	static const call_kind kinds[] = {CALL_OPEN, CALL_WRITE, CALL_FSYNC, CALL_RENAME};
-	size_t n_kills = 0;
-	for (size_t saver = 0; saver < N_SAVERS; saver++) {
-		contents c = learn_contents(saver);
-		for (size_t k = 0; k < sizeof kinds / sizeof *kinds; k++)
-			for (size_t w = 0; w < sizeof ways / sizeof *ways; w++)
-				for (size_t nth = 1; nth <= c.n_calls[kinds[k]]; nth++) {
-					if (ways[w] == DIE_IN_THE_MIDDLE && kinds[k] != CALL_WRITE)
-						continue;
-					expect_whole_after_kill(saver, &c, kinds[k], nth, ways[w]);
-					n_kills++;
-				}
-		free_contents(&c);
-	}
+	const size_t n_kills = at_every_call_of_a_save(ways, sizeof ways / sizeof *ways, expect_whole_after_kill);
 	ck_assert_uint_gt(n_kills, 100);
 	printf("%zu kills in saves\n", n_kills);
 }
