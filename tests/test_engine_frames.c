@@ -72,16 +72,6 @@ static void free_fixture(fixture *f) {
 	qmd_model_free(f->model);
 }
 
-static qmd_context *new_context(const fixture *f, uint32_t n_threads, uint32_t max_batch) {
-	qmd_context *context;
-	qmd_context_options options;
-	qmd_context_options_init(&options);
-	options.n_threads = n_threads;
-	options.max_batch = max_batch;
-	qmdt_ok(qmd_context_create(f->engine, &options, &context));
-	return context;
-}
-
 /* ---- Frames ---- */
 
 static void expect_frames_equal_images(qmd_type image_type, uint32_t n_threads, uint32_t max_batch) {
@@ -93,7 +83,7 @@ static void expect_frames_equal_images(qmd_type image_type, uint32_t n_threads, 
 	float *expected = qmdt_reference_logits(f.model, images, N_FRAMES);
 	float logits[N_FRAMES * N_CLASSES], probabilities[N_FRAMES * N_CLASSES], alone[N_FRAMES * N_CLASSES];
 	const qmd_output outputs[] = {{"probabilities", probabilities}, {"logits", logits}};
-	qmd_context *context = new_context(&f, n_threads, max_batch);
+	qmd_context *context = qmdt_new_context(f.engine, n_threads, max_batch);
 	qmdt_ok(qmd_context_run_outputs(context, f.frames, N_FRAMES, outputs, 2));
 	ck_assert_mem_eq(logits, expected, sizeof logits);
 	for (size_t i = 0; i < N_FRAMES; i++)
@@ -119,7 +109,7 @@ START_TEST(the_first_bad_frame_is_named) {
 	f.xyz[3][10] = NAN;
 	f.xyz[5][0] = INFINITY;
 	for (uint32_t n_threads = 1; n_threads <= 4; n_threads++) {
-		qmd_context *context = new_context(&f, n_threads, 1 + 5 * (n_threads / 2));
+		qmd_context *context = qmdt_new_context(f.engine, n_threads, 1 + 5 * (n_threads / 2));
 		qmdt_fails(qmd_context_run(context, f.frames, N_FRAMES, probabilities), QMD_ERROR_RANGE, "frame 3: ");
 		qmdt_fails(qmd_context_run(context, f.frames, N_FRAMES, probabilities), QMD_ERROR_RANGE, "C3");
 		f.frames[3].n_atoms--;
@@ -139,7 +129,7 @@ START_TEST(running_allocates_nothing) {
 	const qmd_output output = {"probabilities", probabilities};
 	for (uint32_t n_threads = 1; n_threads <= 3; n_threads += 2) {
 		qmdt_allocator_install(0);
-		qmd_context *context = new_context(&f, n_threads, 4);
+		qmd_context *context = qmdt_new_context(f.engine, n_threads, 4);
 		qmdt_ok(qmd_context_run(context, f.frames, N_FRAMES, probabilities));
 		const size_t n_before = qmdt_allocator_n_calls();
 		ck_assert_uint_gt(n_before, 0);

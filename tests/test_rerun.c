@@ -101,19 +101,10 @@ static void compare(rerun_fixture *fixture, size_t step, const char *what) {
 	compare_variants(fixture, what);
 }
 
-static qmd_engine *compile(const qmd_model *model, int fuse) {
-	qmd_engine *engine;
-	qmd_engine_options options;
-	qmd_engine_options_init(&options);
-	options.fuse = fuse;
-	qmdt_ok(qmd_engine_compile(model, &options, &engine));
-	return engine;
-}
-
 static void compare_network(size_t network, int fuse) {
 	qmd_model *model = qmdt_network(network);
 	rerun_fixture fixture;
-	setup(&fixture, model, compile(model, fuse));
+	setup(&fixture, model, qmdt_compile(model, fuse));
 	compare(&fixture, 1, qmdt_network_name(network));
 	teardown(&fixture);
 	qmd_model_free(model);
@@ -145,7 +136,7 @@ static qmd_model *published(uint32_t side, int collapse) {
 static void compare_published(uint32_t side, int collapse) {
 	qmd_model *model = published(side, collapse);
 	rerun_fixture fixture;
-	setup(&fixture, model, compile(model, 1));
+	setup(&fixture, model, qmdt_compile(model, 1));
 	compare(&fixture, 7, collapse ? "icnnmd, collapsed" : "icnnmd");
 	teardown(&fixture);
 	qmd_model_free(model);
@@ -162,7 +153,7 @@ END_TEST
 START_TEST(reruns_save_most_of_the_work) {
 	qmd_model *model = published(58, 1);
 	rerun_fixture fixture;
-	setup(&fixture, model, compile(model, 1));
+	setup(&fixture, model, qmdt_compile(model, 1));
 	uint64_t n_macs_whole = 0;
 	for (size_t i = 0; i < fixture.engine->n_steps; i++)
 		n_macs_whole += qmdi_step_n_macs(&fixture.engine->steps[i]);
@@ -193,7 +184,7 @@ static qmdi_plan_output *logits_of(qmd_engine *engine) {
 
 START_TEST(logits_behind_a_softmax_are_computed_too) {
 	qmd_model *model = qmdt_network(0);
-	qmd_engine *engine = compile(model, 1);
+	qmd_engine *engine = qmdt_compile(model, 1);
 	logits_of(engine)->tensor = (uint32_t)engine->n_steps; /* as a file could say */
 	rerun_fixture fixture;
 	setup(&fixture, model, engine);
@@ -205,7 +196,7 @@ END_TEST
 
 START_TEST(engines_without_logits_are_refused) {
 	qmd_model *model = qmdt_network(0);
-	qmd_engine *engine = compile(model, 1);
+	qmd_engine *engine = qmdt_compile(model, 1);
 	qmdi_rerun_plan *plan;
 	logits_of(engine)->name[0] = 'L';
 	qmdt_fails(qmdi_rerun_plan_create(engine, &plan), QMD_ERROR_STATE, "no output 'logits'");
