@@ -78,13 +78,18 @@ static qmd_model *make_model(qmdt_linear *fixture) {
 	return model;
 }
 
-static qmd_engine *make_engine(const qmdt_linear *fixture) {
+qmd_model *qmdt_linear_quantized(const qmdt_linear *fixture) {
 	qmd_model *quantized;
 	qmd_quantize_options options;
 	qmd_quantize_options_init(&options);
 	options.epochs = 0;
 	options.n_threads = 1;
 	qmdt_ok(qmd_quantize(fixture->model, fixture->dataset, fixture->split, &options, &quantized));
+	return quantized;
+}
+
+static qmd_engine *make_engine(const qmdt_linear *fixture) {
+	qmd_model *quantized = qmdt_linear_quantized(fixture);
 	qmd_engine *engine;
 	qmdt_ok(qmd_engine_compile(quantized, NULL, &engine));
 	qmd_model_free(quantized);

@@ -30,6 +30,9 @@ typedef struct qmdt_linear {
 void qmdt_linear_setup(qmdt_linear *fixture, int32_t pixels_kind);
 void qmdt_linear_teardown(qmdt_linear *fixture);
 
+/* The model, quantized without fine-tuning: what the engine was compiled from. Free with qmd_model_free(). */
+qmd_model *qmdt_linear_quantized(const qmdt_linear *fixture);
+
 /* The molecule, its residues numbered from `first_residue` on (101 in the fixture); and the frames of a state. */
 qmd_topology *qmdt_linear_topology(int first_residue);
 void qmdt_linear_add_state(qmd_dataset *dataset, const qmd_topology *topology, int state, const char *name);

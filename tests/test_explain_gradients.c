@@ -156,16 +156,6 @@ START_TEST(integrated_gradients_converge_with_their_steps) {
 }
 END_TEST
 
-static qmd_model *quantize(const qmdt_linear *fixture) {
-	qmd_model *quantized;
-	qmd_quantize_options options;
-	qmd_quantize_options_init(&options);
-	options.epochs = 0;
-	options.n_threads = 1;
-	qmdt_ok(qmd_quantize(fixture->model, fixture->dataset, fixture->split, &options, &quantized));
-	return quantized;
-}
-
 START_TEST(integrated_gradients_need_a_model_in_fp32) {
 	qmdt_linear fixture;
 	qmdt_linear_setup(&fixture, QMD_PIXELS_DISPLACEMENT);
@@ -175,7 +165,7 @@ START_TEST(integrated_gradients_need_a_model_in_fp32) {
 	options.method = QMD_EXPLAIN_INTEGRATED_GRADIENTS;
 	qmdt_fails(qmd_explain(fixture.engine, fixture.dataset, fixture.frames, 1, &options, &explanation),
 			   QMD_ERROR_ARGUMENT, "an engine has no gradients");
-	qmd_model *quantized = quantize(&fixture);
+	qmd_model *quantized = qmdt_linear_quantized(&fixture);
 	qmdt_fails(qmd_explain_model(quantized, fixture.dataset, fixture.frames, 1, &options, &explanation),
 			   QMD_ERROR_STATE, "the model is quantized");
 	qmd_model_free(quantized);
