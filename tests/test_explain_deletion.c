@@ -53,29 +53,27 @@ START_TEST(margins_fall_as_residues_are_left_out) {
 }
 END_TEST
 
+/* No margins are written either. */
+static void expect_refused(const qmdt_linear *fixture, size_t n_frames, const uint32_t *order, size_t n_steps,
+						   const char *part) {
+	double margins[LINEAR_N_RESIDUES + 1] = {77};
+	qmdt_fails(qmd_explain_deletion(fixture->engine, fixture->dataset, fixture->frames, n_frames, order, n_steps, NULL,
+									margins),
+			   QMD_ERROR_ARGUMENT, part);
+	ck_assert_double_eq(margins[0], 77);
+}
+
 START_TEST(what_is_no_order_is_refused) {
 	qmdt_linear fixture;
 	qmdt_linear_setup(&fixture, QMD_PIXELS_DISPLACEMENT);
-	double margins[LINEAR_N_RESIDUES + 1] = {77};
 	const uint32_t twice[] = {0, 1, 2, 3, 4, 5, 6, 7, 3}, beyond[] = {0, 1, 2, 9, 4, 5, 6, 7, 8};
 	const uint32_t good[] = {0, 1, 2, 3, 4, 5, 6, 7, 8};
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, twice, LINEAR_N_RESIDUES, NULL,
-									margins),
-			   QMD_ERROR_ARGUMENT, "order[8] is 3, which is there twice");
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, beyond, LINEAR_N_RESIDUES, NULL,
-									margins),
-			   QMD_ERROR_ARGUMENT, "order[3] is 9, which is no residue");
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, NULL, LINEAR_N_RESIDUES, NULL,
-									margins),
-			   QMD_ERROR_ARGUMENT, "order");
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 0, good, LINEAR_N_RESIDUES, NULL,
-									margins),
-			   QMD_ERROR_ARGUMENT, "no frames");
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, good, 10, NULL, margins),
-			   QMD_ERROR_ARGUMENT, "n_steps is 10, expected 1 to 9");
-	qmdt_fails(qmd_explain_deletion(fixture.engine, fixture.dataset, fixture.frames, 1, good, 0, NULL, margins),
-			   QMD_ERROR_ARGUMENT, "n_steps is 0");
-	ck_assert_double_eq(margins[0], 77);
+	expect_refused(&fixture, 1, twice, LINEAR_N_RESIDUES, "order[8] is 3, which is there twice");
+	expect_refused(&fixture, 1, beyond, LINEAR_N_RESIDUES, "order[3] is 9, which is no residue");
+	expect_refused(&fixture, 1, NULL, LINEAR_N_RESIDUES, "order");
+	expect_refused(&fixture, 0, good, LINEAR_N_RESIDUES, "no frames");
+	expect_refused(&fixture, 1, good, 10, "n_steps is 10, expected 1 to 9");
+	expect_refused(&fixture, 1, good, 0, "n_steps is 0");
 	qmdt_linear_teardown(&fixture);
 }
 END_TEST

@@ -33,7 +33,13 @@ static const char *shard_path(uint32_t shard) {
 	return qmdt_scratch(name);
 }
 
-/* Saved and loaded. */
+/* What a shard is once it was saved and loaded; it takes its place. */
+static void pass_through_a_file(qmd_explanation **shard, const char *note, const char *path) {
+	qmdt_ok(qmd_explanation_save(*shard, note, path));
+	qmd_explanation_free(*shard);
+	qmdt_ok(qmd_explanation_load(path, shard));
+}
+
 static void make_shards(const qmdt_linear *fixture, int32_t method, uint32_t n, qmd_explanation **shards) {
 	for (uint32_t i = 0; i < n; i++) {
 		qmd_explain_options options;
@@ -41,10 +47,8 @@ static void make_shards(const qmdt_linear *fixture, int32_t method, uint32_t n, 
 		options.n_shards = n;
 		options.shard = i;
 		options.n_threads = 1 + i % 2;
-		qmd_explanation *explanation = explain(fixture, &options);
-		qmdt_ok(qmd_explanation_save(explanation, NOTE, shard_path(i)));
-		qmd_explanation_free(explanation);
-		qmdt_ok(qmd_explanation_load(shard_path(i), &shards[i]));
+		shards[i] = explain(fixture, &options);
+		pass_through_a_file(&shards[i], NOTE, shard_path(i));
 	}
 }
 
@@ -151,13 +155,9 @@ static void expect_stranger(const qmdt_linear *fixture, const qmd_explain_option
 	default_options(&first, QMD_EXPLAIN_SHAP);
 	first.n_shards = 2;
 	shards[0] = explain(fixture, &first);
-	qmdt_ok(qmd_explanation_save(shards[0], "", qmdt_scratch("first.qmx")));
-	qmd_explanation_free(shards[0]);
-	qmdt_ok(qmd_explanation_load(qmdt_scratch("first.qmx"), &shards[0]));
+	pass_through_a_file(&shards[0], "", qmdt_scratch("first.qmx"));
 	qmdt_ok(qmd_explain(engine, dataset, frames, 2, options, &shards[1]));
-	qmdt_ok(qmd_explanation_save(shards[1], note, qmdt_scratch("other.qmx")));
-	qmd_explanation_free(shards[1]);
-	qmdt_ok(qmd_explanation_load(qmdt_scratch("other.qmx"), &shards[1]));
+	pass_through_a_file(&shards[1], note, qmdt_scratch("other.qmx"));
 	qmdt_fails(merge(shards, 2, &merged), QMD_ERROR_ARGUMENT, part);
 	free_shards(shards, 2);
 }
@@ -210,9 +210,7 @@ START_TEST(shards_by_other_options_are_refused) {
 		options.n_shards = 2;
 		options.shard = 1;
 		shards[1] = explain(&fixture, &options);
-		qmdt_ok(qmd_explanation_save(shards[1], cases[k].note, shard_path(1)));
-		qmd_explanation_free(shards[1]);
-		qmdt_ok(qmd_explanation_load(shard_path(1), &shards[1]));
+		pass_through_a_file(&shards[1], cases[k].note, shard_path(1));
 		qmdt_fails(merge(shards, 2, &merged), QMD_ERROR_ARGUMENT, cases[k].part);
 		free_shards(shards, 2);
 	}
@@ -239,9 +237,7 @@ START_TEST(interrupted_shards_say_so) {
 	ck_assert_int_eq(
 		qmd_explain(fixture.engine, fixture.dataset, fixture.frames, LINEAR_N_FRAMES, &options, &shards[1]),
 		QMD_ERROR_CANCELLED);
-	qmdt_ok(qmd_explanation_save(shards[1], NOTE, shard_path(1)));
-	qmd_explanation_free(shards[1]);
-	qmdt_ok(qmd_explanation_load(shard_path(1), &shards[1]));
+	pass_through_a_file(&shards[1], NOTE, shard_path(1));
 	qmdt_fails(merge(shards, 2, &merged), QMD_ERROR_STATE, "shard-1.qmx: it was interrupted after 2 of its 11 frames");
 	free_shards(shards, 2);
 	qmdt_linear_teardown(&fixture);
