@@ -10,7 +10,7 @@ import numpy as np
 import onnx
 import pytest
 from files_support import Reader, read_container
-from onnx import TensorProto, helper, numpy_helper
+from onnx_support import Graph
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 DATA = ROOT / "examples" / "data"
@@ -136,31 +136,22 @@ def run(engine, images):
 
 def residual_network(path, side):
     """A branch that is added, pools of both kinds, an average over all that is left."""
-    random, constants, nodes = np.random.default_rng(5), [], []
+    g = Graph(["n", 3, side, side], opset=13, seed=5)
 
-    def constant(array):
-        constants.append(numpy_helper.from_array(array.astype(np.float32), f"constant_{len(constants)}"))
-        return constants[-1].name
-
-    def node(op, *inputs, **attributes):
-        nodes.append(helper.make_node(op, list(inputs), [f"t{len(nodes)}"], name=f"{op}_{len(nodes)}", **attributes))
-        return nodes[-1].output[0]
+    def bias(n):
+        return g.constant(g.random.normal(size=n).astype(np.float32))
 
     def conv(tensor, channels, units):
-        weights = random.normal(0, (9 * channels)**-0.5, (units, channels, 3, 3))
-        return node("Conv", tensor, constant(weights), constant(random.normal(size=units)), kernel_shape=[3, 3], pads=[1] * 4)
+        return g.node("Conv", tensor, g.weight(units, channels, 3, 3), bias(units), kernel_shape=[3, 3], pads=[1] * 4)
 
-    first = node("Relu", conv("image", 3, 12))
-    second = conv(node("Relu", conv(first, 12, 12)), 12, 12)
-    tensor = node("Relu", node("Add", first, second))
-    tensor = node("MaxPool", tensor, kernel_shape=[2, 2], strides=[2, 2])
-    tensor = node("AveragePool", conv(tensor, 12, 8), kernel_shape=[3, 2], strides=[2, 2])
-    tensor = node("Flatten", node("GlobalAveragePool", tensor))
-    tensor = node("Gemm", tensor, constant(random.normal(size=(2, 8))), constant(random.normal(size=2)), transB=1)
-    values = [helper.make_tensor_value_info(name, TensorProto.FLOAT, None) for name in (tensor,)]
-    image = helper.make_tensor_value_info("image", TensorProto.FLOAT, ["n", 3, side, side])
-    graph = helper.make_graph(nodes, "residual", [image], values, constants)
-    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 13)], ir_version=8), path)
+    first = g.node("Relu", conv("input", 3, 12))
+    second = conv(g.node("Relu", conv(first, 12, 12)), 12, 12)
+    tensor = g.node("Relu", g.node("Add", first, second))
+    tensor = g.node("MaxPool", tensor, kernel_shape=[2, 2], strides=[2, 2])
+    tensor = g.node("AveragePool", conv(tensor, 12, 8), kernel_shape=[3, 2], strides=[2, 2])
+    tensor = g.node("Flatten", g.node("GlobalAveragePool", tensor))
+    weight = g.constant(g.random.normal(size=(2, 8)).astype(np.float32))
+    onnx.save(g.model(g.node("Gemm", tensor, weight, bias(2), transB=1)), path)
 
 
 @pytest.fixture(scope="module")
