@@ -112,7 +112,8 @@ SAME = {
     "scales-unsqueezed": lambda: dense_by(lambda g: turned(g, g.node("Squeeze", integers(g, "Unsqueeze", inputs=[g.constant(row(0))])))),
     "scales-reshaped": lambda: dense_by(lambda g: turned(g, g.node("Reshape", integers(g, "Reshape", inputs=[g.constant(row(4, 2, 3))]), g.constant(row(4, 6))))),
     "one-scale-reshaped": lambda: dense_by(lambda g: integers(g, "Reshape", scales=1, inputs=[g.constant(row(6, 4))])),
-    "int32-data": lambda: dense_by(lambda g: g.node("Reshape", g.weight(24), g.constant(row(6, 4)))),
+    "reshape-of-a-row": lambda: dense_by(lambda g: g.node("Reshape", g.weight(24), g.constant(row(6, 4)))),
+    "int32-data": lambda: dense_by(lambda g: g.node("DequantizeLinear", constant_of(g, TensorProto(name="w", data_type=TensorProto.INT8, dims=[6, 4], int32_data=range(-12, 12))), g.constant(np.float32(0.05)), g.constant(np.int8(0)))),
     # shapes
     "view-by-0": lambda: flatten_by(lambda g, x: g.constant(row(0, -1))),
     "view": lambda: flatten_by(lambda g, x: joined(g, one_size(g, x), g.constant(row(-1)))),
