@@ -92,7 +92,10 @@ def test_everything_that_a_study_names_is_there(walk, report):
 def test_every_file_that_the_page_names_was_written(walk):
     page = (SOURCE / "docs" / "guide.md").read_text()
     folder = walk[0]
-    for name in set(re.findall(r"`(?:\w+ (?:-e )?)?((?:study/)?(?:residues|report|frames|fold)[\w-]*\.\w+)`", page)):
+    names = set(re.findall(r"`(?:\w+ (?:-e )?)?((?:study/)?(?:residues|report|frames|fold)[\w-]*\.\w+)`", page))
+    outputs = re.findall(r"(?:-o|--output) ([\w./-]+)", " ".join(commands for commands, _ in blocks()))
+    assert names and outputs
+    for name in names:
         assert (folder / "study" / name.removeprefix("study/")).stat().st_size > 0, name
-    for _, output in re.findall(r"(-o|--output) ([\w./-]+)", " ".join(commands for commands, _ in blocks())):
+    for output in outputs:
         assert (folder / output).exists(), output
