@@ -284,8 +284,7 @@ START_TEST(reads_files_of_several_formats) {
 }
 END_TEST
 
-/* Read frame `frame` of a file of three that is cut after it was opened; the frames before the cut may still be read.
- */
+/* The last frame of a file of three that is cut after it was opened. */
 static void cut_fails(const char *path, off_t size) {
 	qmd_trajectory *trajectory = open_one(path);
 	const size_t n_atoms = qmd_trajectory_n_atoms(trajectory);
