@@ -11,9 +11,12 @@
 #define WORD_BITS 64
 #define SMALLEST_PIVOT 1e-9 /* of the matrix, whose numbers are counts */
 
+static size_t words_of(size_t n_pairs) {
+	return (n_pairs + WORD_BITS - 1) / WORD_BITS;
+}
+
 qmd_status qmdi_shap_create(qmdi_shap *shap, size_t n_residues, size_t n_pairs, uint64_t seed) {
-	*shap = (qmdi_shap){
-		.seed = seed, .n_residues = n_residues, .n_pairs = n_pairs, .n_words = (n_pairs + WORD_BITS - 1) / WORD_BITS};
+	*shap = (qmdi_shap){.seed = seed, .n_residues = n_residues, .n_pairs = n_pairs, .n_words = words_of(n_pairs)};
 	shap->shares = qmdi_array(n_residues - 1, sizeof *shap->shares);
 	if (!shap->shares)
 		return QMD_ERROR_MEMORY;
@@ -73,22 +76,24 @@ int qmdi_shap_has(const qmdi_shap *shap, const uint64_t *members, size_t coaliti
 
 /* ---- Least squares ---- */
 
-static size_t count_pairs(const qmdi_shap *shap, const uint64_t *members, size_t a, size_t b) {
+/* In how many of the first n_words * WORD_BITS pairs are both in the first coalition? */
+static size_t count_pairs(const qmdi_shap *shap, const uint64_t *members, size_t n_words, size_t a, size_t b) {
 	const uint64_t *of_a = members + a * shap->n_words, *of_b = members + b * shap->n_words;
 	size_t n = 0;
-	for (size_t w = 0; w < shap->n_words; w++)
+	for (size_t w = 0; w < n_words; w++)
 		n += (size_t)__builtin_popcountll(of_a[w] & of_b[w]);
 	return n;
 }
 
 /* matrix[a][b], b <= a: in how many coalitions are both? It is exact. */
-static void count_coalitions(const qmdi_shap *shap, const uint64_t *members, size_t n_pairs, double *matrix) {
-	const size_t n = shap->n_residues;
+static void count_coalitions(const qmdi_shap *shap, const uint64_t *members, size_t n_pairs, qmdi_shap_work *work) {
+	const size_t n = shap->n_residues, n_words = words_of(n_pairs);
+	double *own = work->spare; /* in how many pairs is a residue in the first coalition? */
 	for (size_t a = 0; a < n; a++) {
-		const size_t n_a = count_pairs(shap, members, a, a);
+		own[a] = (double)count_pairs(shap, members, n_words, a, a);
 		for (size_t b = 0; b <= a; b++) {
-			const size_t n_b = count_pairs(shap, members, b, b), n_both = count_pairs(shap, members, a, b);
-			matrix[a * n + b] = (double)(n_both + (n_pairs + n_both - n_a - n_b));
+			const double both = (double)count_pairs(shap, members, n_words, a, b);
+			work->matrix[a * n + b] = both + ((double)n_pairs + both - own[a] - own[b]);
 		}
 	}
 }
@@ -108,7 +113,7 @@ qmd_status qmdi_shap_solve(const qmdi_shap *shap, const uint64_t *members, size_
 						   qmdi_shap_work *work, double *scores) {
 	const size_t n = shap->n_residues;
 	double sum = 0, sum_ones = 0;
-	count_coalitions(shap, members, n_pairs, work->matrix);
+	count_coalitions(shap, members, n_pairs, work);
 	sum_values(shap, members, n_pairs, values, scores);
 	for (size_t r = 0; r < n; r++)
 		work->ones[r] = 1;
