@@ -55,6 +55,8 @@ qmd_status qmdi_explain_values(const qmdi_explain_job *job, size_t frame, qmdi_e
 							   size_t end, qmdi_draw_fn draw, qmdi_read_fn read, double *values) {
 	const size_t image_size = job->subject.image_size, n_classes = job->subject.n_classes;
 	const unsigned char *whole = job->images + frame * image_size;
+	if (!worker->runner)
+		QMDI_TRY(qmdi_runner_create(&job->subject, &worker->runner));
 	for (size_t done = first; done < end; done += QMDI_RUNNER_BATCH) {
 		const size_t left = end - done, n = left < QMDI_RUNNER_BATCH ? left : QMDI_RUNNER_BATCH;
 		for (size_t i = 0; i < n; i++) {
@@ -177,7 +179,6 @@ static qmd_status create_workers(qmdi_explain_job *job, size_t n_workers) {
 	job->n_workers = n_workers;
 	for (size_t w = 0; w < n_workers; w++) {
 		qmdi_explain_worker *worker = &job->workers[w];
-		QMDI_TRY(qmdi_runner_create(&job->subject, &worker->runner));
 		worker->images = qmdi_array(QMDI_RUNNER_BATCH, job->subject.image_size);
 		worker->logits = qmdi_array(QMDI_RUNNER_BATCH * job->subject.n_classes, sizeof *worker->logits);
 		if (!worker->images || !worker->logits)

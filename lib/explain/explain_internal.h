@@ -18,7 +18,7 @@ typedef struct qmdi_atom_span {
 } qmdi_atom_span;
 
 typedef struct qmdi_explain_worker {
-	qmdi_runner *runner;
+	qmdi_runner *runner;             /* NULL until qmdi_explain_values() needs it */
 	unsigned char *images;           /* [QMDI_RUNNER_BATCH][image_size] */
 	float *logits;                   /* [QMDI_RUNNER_BATCH][n_classes] */
 	void *state;                     /* of the method */
@@ -27,8 +27,7 @@ typedef struct qmdi_explain_worker {
 	qmd_explain_fit *fit; /* of the frame that is scored, and the errors of its scores: a method may set them */
 	double *errors;       /* [residue] */
 	qmd_status status;
-	char
-		message[QMDI_EXPLAIN_MESSAGE_SIZE]; /* the last error belongs to the worker's thread: carried to the caller's */
+	char message[QMDI_EXPLAIN_MESSAGE_SIZE]; /* the last error is the worker's thread's: carried to the caller's */
 } qmdi_explain_worker;
 
 typedef struct qmdi_explain_method qmdi_explain_method;
