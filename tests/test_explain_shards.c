@@ -178,6 +178,8 @@ START_TEST(shards_of_other_runs_are_refused) {
 	qmdt_linear_add_state(fewer, fixture.topology, 0, qmdt_linear_names[0]);
 	expect_stranger(&fixture, &options, fixture.engine, fewer, frames, "", "its data set is not that of");
 	qmd_dataset_free(fewer);
+	qmdt_ok(qmd_dataset_shuffle_labels(other.dataset, 1));
+	expect_stranger(&fixture, &options, fixture.engine, other.dataset, frames, "", "its data set is not that of");
 	expect_stranger(&fixture, &options, fixture.engine, fixture.dataset, frames, "", "its list of frames");
 	options.n_shards = 1;
 	options.shard = 0;

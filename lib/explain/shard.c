@@ -5,12 +5,14 @@
 #include "explain/explain_internal.h"
 #include "model/model_internal.h"
 #include "pixels/pixels_internal.h"
+#include "trajectory/dataset_internal.h"
 
 static qmd_status hash_subject(const qmdi_subject *subject, uint64_t *hash) {
 	return subject->engine ? qmdi_engine_hash(subject->engine, hash) : qmdi_model_hash(subject->model, hash);
 }
 
-/* Atoms, names of states, and where each frame stands; not the coordinates, which would all have to be read. */
+/* Atoms, names of states, where each frame stands, and how labels are shuffled if they are; not the coordinates, which
+ * would all have to be read. */
 static qmd_status put_dataset(const qmd_dataset *dataset, qmdi_writer *writer) {
 	for (size_t i = 0; i < qmd_dataset_n_atoms(dataset); i++) {
 		qmd_atom atom;
@@ -25,6 +27,8 @@ static qmd_status put_dataset(const qmd_dataset *dataset, qmdi_writer *writer) {
 		qmdi_put_u32(writer, origin.state);
 		qmdi_put_u32(writer, origin.replica);
 		qmdi_put_u64(writer, origin.frame);
+		if (dataset->shuffled)
+			qmdi_put_u32(writer, dataset->shuffled[f]);
 	}
 	return writer->status;
 }
