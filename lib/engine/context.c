@@ -384,13 +384,6 @@ static qmd_status run_step(qmd_context *context, size_t index, size_t n_images) 
 
 /* ---- Outputs ---- */
 
-static const qmdi_plan_output *find_output(const qmd_engine *engine, const char *name) {
-	for (size_t i = 0; i < engine->n_outputs; i++)
-		if (strcmp(engine->outputs[i].name, name) == 0)
-			return &engine->outputs[i];
-	return NULL;
-}
-
 /* Check the outputs that are asked for; the last tensor that they need says how many steps must run. */
 static qmd_status check_outputs(const qmd_engine *engine, const qmd_output *outputs, size_t n_outputs,
 								size_t *n_steps) {
@@ -398,7 +391,7 @@ static qmd_status check_outputs(const qmd_engine *engine, const qmd_output *outp
 	for (size_t i = 0; i < n_outputs; i++) {
 		if (!outputs[i].name || !outputs[i].data)
 			return qmdi_fail(QMD_ERROR_ARGUMENT, "output %zu: its %s is NULL", i, outputs[i].name ? "data" : "name");
-		const qmdi_plan_output *output = find_output(engine, outputs[i].name);
+		const qmdi_plan_output *output = qmdi_engine_output(engine, outputs[i].name);
 		if (!output)
 			return qmdi_fail(QMD_ERROR_ARGUMENT, "output '%s': the engine has none of that name (its first is '%s')",
 							 outputs[i].name, engine->outputs[0].name);
@@ -411,7 +404,7 @@ static qmd_status check_outputs(const qmd_engine *engine, const qmd_output *outp
 static void copy_outputs(const qmd_context *context, const qmd_output *outputs, size_t n_outputs, size_t first,
 						 size_t n_images) {
 	for (size_t i = 0; i < n_outputs; i++) {
-		const uint32_t tensor = find_output(context->engine, outputs[i].name)->tensor;
+		const uint32_t tensor = qmdi_engine_output(context->engine, outputs[i].name)->tensor;
 		const size_t n = qmdi_tensor_elements(&context->engine->tensors[tensor]);
 		memcpy(outputs[i].data + first * n, context->views[tensor].data, n_images * n * sizeof(float));
 	}

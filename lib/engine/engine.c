@@ -104,6 +104,13 @@ static const char *op_name(int32_t op) {
 	return names[op - QMDI_OP_CONV2D];
 }
 
+const qmdi_plan_output *qmdi_engine_output(const qmd_engine *engine, const char *name) {
+	for (size_t i = 0; i < engine->n_outputs; i++)
+		if (strcmp(engine->outputs[i].name, name) == 0)
+			return &engine->outputs[i];
+	return NULL;
+}
+
 const char *qmdi_step_kernel_name(const qmdi_step *step) {
 	return step->kernel ? step->kernel->name : "softmax_f32";
 }
@@ -126,7 +133,7 @@ qmd_status qmd_engine_layer_info(const qmd_engine *engine, size_t index, qmd_eng
 		.weight_bytes = step->packed_size,
 		.output_scale = output->scale,
 		/* Tensor 0 is the image, step i writes tensor i + 1. */
-		.inputs = {(int32_t)step->inputs[0] - 1, step->op == QMDI_OP_ADD ? (int32_t)step->inputs[1] - 1 : -2},
+		.inputs = {(int32_t)step->inputs[0] - 1, qmdi_step_n_inputs(step) > 1 ? (int32_t)step->inputs[1] - 1 : -2},
 		.why = step->why,
 	};
 	return qmdi_struct_give(layer, &ours, sizeof ours, sizeof ours, "qmd_engine_layer");

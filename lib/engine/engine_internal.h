@@ -86,6 +86,9 @@ struct qmd_engine {
 qmd_status qmdi_engine_new(qmd_engine **engine);
 qmd_engine *qmdi_engine_retain(const qmd_engine *engine);
 
+/* NULL if there is none of that name. */
+const qmdi_plan_output *qmdi_engine_output(const qmd_engine *engine, const char *name);
+
 /* Of the kernel that this machine's CPU runs. */
 const char *qmdi_step_kernel_name(const qmdi_step *step);
 
@@ -107,6 +110,9 @@ qmd_status qmdi_plan_set_image(qmd_engine *engine, qmd_shape shape, int32_t imag
  */
 qmd_status qmdi_plan_complete_step(qmd_engine *engine, size_t index);
 
+/* Inputs that a step has: 1 or 2. */
+size_t qmdi_step_n_inputs(const qmdi_step *step);
+
 /* Numbers of weights a step has; 0 for steps without. */
 size_t qmdi_step_n_weights(const qmdi_step *step);
 
@@ -123,6 +129,7 @@ qmd_status qmdi_plan_finish(const qmd_engine *engine);
 float qmdi_step_multiplier(const qmd_engine *engine, const qmdi_step *step, size_t channel);
 
 size_t qmdi_tensor_elements(const qmdi_tensor *tensor);
+size_t qmdi_tensor_pixel_size(const qmdi_tensor *tensor); /* bytes of all its channels */
 
 /* ---- engine_pack.c: this machine ---- */
 

@@ -13,7 +13,7 @@ static size_t round_up(size_t size) {
 }
 
 size_t qmdi_tensor_lay_out(const qmdi_tensor *tensor, size_t n_images, qmdi_tensor_layout *layout) {
-	const size_t pixel = (size_t)tensor->c * (tensor->operand == 0 ? sizeof(float) : 1);
+	const size_t pixel = qmdi_tensor_pixel_size(tensor);
 	const size_t rows = (size_t)tensor->h + tensor->halo_top + tensor->halo_bottom;
 	layout->row_stride = ((size_t)tensor->w + tensor->halo_left + tensor->halo_right) * pixel;
 	layout->image_stride = rows * layout->row_stride;
@@ -32,9 +32,9 @@ static void find_lifetimes(const qmd_engine *engine, const qmdi_tensor_layout *l
 		}
 	}
 	for (size_t i = 0; i < engine->n_steps; i++)
-		for (size_t k = 0; k < 2; k++) {
+		for (size_t k = 0; k < qmdi_step_n_inputs(&engine->steps[i]); k++) {
 			slot *read = &slots[engine->steps[i].inputs[k]];
-			if ((k == 0 || engine->steps[i].op == QMDI_OP_ADD) && read->death < i)
+			if (read->death < i)
 				read->death = i;
 		}
 	for (size_t i = 0; i < engine->n_outputs; i++)

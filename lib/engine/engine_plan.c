@@ -37,6 +37,10 @@ size_t qmdi_tensor_elements(const qmdi_tensor *tensor) {
 	return (size_t)tensor->h * tensor->w * tensor->c;
 }
 
+size_t qmdi_tensor_pixel_size(const qmdi_tensor *tensor) {
+	return (size_t)tensor->c * (tensor->operand == 0 ? sizeof(float) : 1);
+}
+
 qmd_status qmdi_plan_reserve(qmd_engine *engine, size_t n_steps) {
 	if (n_steps > QMDI_MAX_STEPS)
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "plan: %zu steps, expected at most %d", n_steps, QMDI_MAX_STEPS);
@@ -114,9 +118,9 @@ static qmd_status check_output(const qmd_engine *engine, size_t index) {
 
 static qmd_status check_inputs(const qmd_engine *engine, size_t index) {
 	const qmdi_step *step = &engine->steps[index];
-	if (step->op != QMDI_OP_ADD && step->inputs[1] != 0)
+	if (qmdi_step_n_inputs(step) < 2 && step->inputs[1] != 0)
 		return STEP_FAIL(QMD_ERROR_RANGE, engine, index, "a second input");
-	for (size_t i = 0; i < (step->op == QMDI_OP_ADD ? 2 : 1); i++) {
+	for (size_t i = 0; i < qmdi_step_n_inputs(step); i++) {
 		if (step->inputs[i] > index)
 			return STEP_FAIL(QMD_ERROR_RANGE, engine, index, "reads tensor %u, expected at most %zu", step->inputs[i],
 							 index);
@@ -248,6 +252,10 @@ qmd_status qmdi_plan_complete_step(qmd_engine *engine, size_t index) {
 
 /* ---- Weights ---- */
 
+size_t qmdi_step_n_inputs(const qmdi_step *step) {
+	return step->op == QMDI_OP_ADD ? 2 : 1;
+}
+
 size_t qmdi_step_n_weights(const qmdi_step *step) {
 	return has_weights(step) ? (size_t)step->units * step->kernel_h * step->kernel_w * step->in_c : 0;
 }
@@ -297,7 +305,7 @@ qmd_status qmdi_plan_check_weights(const qmd_engine *engine, size_t index) {
 static qmd_status check_flat_readers(const qmd_engine *engine) {
 	for (size_t i = 0; i < engine->n_steps; i++) {
 		const qmdi_step *step = &engine->steps[i];
-		for (size_t k = 0; k < (step->op == QMDI_OP_ADD ? 2 : 1); k++) {
+		for (size_t k = 0; k < qmdi_step_n_inputs(step); k++) {
 			const qmdi_tensor *tensor = &engine->tensors[step->inputs[k]];
 			const int same = step->in_h == tensor->h && step->in_w == tensor->w && step->in_c == tensor->c;
 			const int halo = tensor->halo_top || tensor->halo_left || tensor->halo_bottom || tensor->halo_right;

@@ -49,10 +49,6 @@ static qmdi_view batch_view(const qmdi_rerun *rerun, size_t tensor) {
 	return view_of(rerun->batch, &rerun->plan->batch[tensor]);
 }
 
-static size_t pixel_bytes(const qmdi_tensor *tensor) {
-	return (size_t)tensor->c * (tensor->operand == 0 ? sizeof(float) : 1);
-}
-
 /* ---- Memory ---- */
 
 static qmd_status create_joint(const qmdi_rerun_joint *joint, joint_memory *memory) {
@@ -210,14 +206,15 @@ static void compute(qmdi_rerun *rerun, size_t index, rectangle r) {
 	for (size_t k = 0; k < qmdi_step_n_inputs(step); k++)
 		call.inputs[k] = shifted(local_view(rerun, step->inputs[k]), (size_t)r.top * shape.pool * shape.stride_h,
 								 (size_t)r.left * shape.pool * shape.stride_w, shape.in_c);
-	call.output = shifted(local_view(rerun, index + 1), r.top, r.left, pixel_bytes(&engine->tensors[index + 1]));
+	call.output =
+		shifted(local_view(rerun, index + 1), r.top, r.left, qmdi_tensor_pixel_size(&engine->tensors[index + 1]));
 	qmdi_step_run(step, &call);
 	rerun->n_macs += area(r) * shape.pool * shape.pool * qmdi_step_n_weights(step);
 }
 
 /* Copy a rectangle of a tensor from one view of it to another. */
 static void copy(const qmdi_tensor *tensor, qmdi_view from, qmdi_view to, rectangle r) {
-	const size_t bytes = pixel_bytes(tensor);
+	const size_t bytes = qmdi_tensor_pixel_size(tensor);
 	from = shifted(from, r.top, r.left, bytes);
 	to = shifted(to, r.top, r.left, bytes);
 	for (size_t y = 0; y < r.bottom - r.top; y++)

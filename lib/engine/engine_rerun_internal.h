@@ -28,21 +28,15 @@ struct qmdi_rerun_plan {
 	qmd_engine *engine; /* held */
 	size_t n_steps;     /* up to the logits */
 	size_t n_classes;
-	qmdi_rerun_role *roles;   /* [n_steps] */
-	qmdi_rerun_joint *joints; /* [n_steps], zeros but for joints */
-	unsigned char *is_local;  /* [n_steps + 1], of tensors */
-	unsigned char
-		*is_batched; /* [n_steps + 1]: the tensor is kept for a batch of images; a local one is copied there */
+	qmdi_rerun_role *roles;             /* [n_steps] */
+	qmdi_rerun_joint *joints;           /* [n_steps], zeros but for joints */
+	unsigned char *is_local;            /* [n_steps + 1], of tensors */
+	unsigned char *is_batched;          /* [n_steps + 1]: kept for a batch of images; a local tensor is copied there */
 	qmdi_tensor_layout *single, *batch; /* [n_steps + 1] */
 	size_t single_size, batch_size;     /* of an arena */
 };
 
 /* 1 if a step reads a tensor as one vector that has more than one pixel. */
 int qmdi_rerun_is_flat(const qmd_engine *engine, const qmdi_step *step);
-
-/* Inputs that a step has. */
-static inline size_t qmdi_step_n_inputs(const qmdi_step *step) {
-	return step->op == QMDI_OP_ADD ? 2 : 1;
-}
 
 #endif

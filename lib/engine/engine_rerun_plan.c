@@ -15,12 +15,11 @@ int qmdi_rerun_is_flat(const qmd_engine *engine, const qmdi_step *step) {
 
 static qmd_status find_logits(qmdi_rerun_plan *plan) {
 	const qmd_engine *engine = plan->engine;
-	for (size_t i = 0; i < engine->n_outputs; i++)
-		if (strcmp(engine->outputs[i].name, "logits") == 0)
-			plan->n_steps = engine->outputs[i].tensor;
-	if (plan->n_steps == 0)
+	const qmdi_plan_output *logits = qmdi_engine_output(engine, "logits");
+	if (!logits)
 		return qmdi_fail(QMD_ERROR_STATE, "the engine has no output 'logits' (its first is '%s')",
 						 engine->outputs[0].name);
+	plan->n_steps = logits->tensor;
 	plan->n_classes = qmdi_tensor_elements(&engine->tensors[plan->n_steps]);
 	return QMD_OK;
 }
@@ -98,13 +97,11 @@ static qmd_status create_joint(const qmd_engine *engine, const qmdi_step *step, 
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "step '%s': no kernel computes a part of it", step->name);
 	joint->packed_size = (joint->kernel->packed_size(&joint->shape) + 63) / 64 * 64;
 	joint->packed = qmdi_aligned(joint->n_chunks, joint->packed_size);
-	joint->multipliers = qmdi_array(step->units, sizeof *joint->multipliers);
+	joint->multipliers = qmdi_step_multipliers(engine, step);
 	int8_t *weights = qmdi_array(step->units, QMDI_RERUN_CHUNK);
 	int32_t *zeros = qmdi_array(step->units, sizeof *zeros);
 	float *ones = qmdi_array(step->units, sizeof *ones);
 	const int is_made = joint->packed && joint->multipliers && weights && zeros && ones;
-	for (size_t u = 0; is_made && u < step->units; u++)
-		joint->multipliers[u] = qmdi_step_multiplier(engine, step, u);
 	if (is_made)
 		pack(step, joint, weights, zeros, ones);
 	qmdi_release(weights);
