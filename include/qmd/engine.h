@@ -149,7 +149,7 @@ typedef struct qmd_context_options {
 	qmd_parallel_fn parallel;
 	void *parallel_user;   /**< handed to `parallel` */
 	int32_t input_memory;  /**< a qmd_memory: where qmd_frame.xyz and images lie; default QMD_MEMORY_HOST, the only one
-							  on  the CPU. Frames themselves, their indices and boxes are always the host's */
+							  on the CPU. Frames themselves, their indices and boxes are always the host's */
 	int32_t output_memory; /**< a qmd_memory: where qmd_output.data and probabilities lie; default QMD_MEMORY_HOST. With
 							  QMD_MEMORY_DEVICE a run returns before its work is done: see qmd_context_wait() */
 	int32_t graph;         /**< CUDA: 1 (default): one graph a batch; 0: kernels are launched one by one */
@@ -180,7 +180,8 @@ QMD_API qmd_status qmd_context_create(const qmd_engine *engine, const qmd_contex
 /** Free a context, when the work given to it is done; NULL is allowed. @since 0.1 */
 QMD_API void qmd_context_free(qmd_context *context);
 
-/** What a context runs on. Texts are borrowed until the context is freed. */
+/** What a context runs on; texts are borrowed until the context is freed. Set struct_size to sizeof(qmd_context_device)
+ * before the call that fills it. */
 typedef struct qmd_context_device {
 	uint32_t struct_size;
 	uint32_t n_launches;   /**< CUDA: kernels that a batch launches, from coordinates to probabilities; 0 on the CPU */
@@ -191,7 +192,7 @@ typedef struct qmd_context_device {
 	uint64_t memory_bytes; /**< CUDA: on the device, the context's own; 0 on the CPU */
 } qmd_context_device;
 
-/** What a context runs on. QMD_ERROR_ARGUMENT. @since 0.1 */
+/** What a context runs on. QMD_ERROR_ARGUMENT if struct_size is not set. @since 0.1 */
 QMD_API qmd_status qmd_context_device_info(const qmd_context *context, qmd_context_device *device);
 
 /** The kernel that computes a step of the plan in this context, or NULL beyond the last; "" where the launch of the
@@ -269,9 +270,9 @@ typedef struct qmd_run_time {
  *
  * @param frames     n_frames frames
  * @param n_frames   1 to the context's max_batch
- * @param n_repeats  1 to 100,000; each is run twice, once as a whole, once in parts with the device's clock between
- * them
- * @param[out] times n_repeats
+ * @param n_repeats  1 to 100,000. On the CPU each is one run; with CUDA two, one as a whole for `total`, and one in
+ *                   parts with the device's clock between them
+ * @param[out] times  n_repeats
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_MEMORY; the errors of qmd_context_run()
  * @since 0.1
  */

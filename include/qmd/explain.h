@@ -109,14 +109,16 @@ typedef struct qmd_explain_work {
  * Score residues: by leave-one-residue-out, or as the options say.
  *
  * The margin is the logit of the frame's own class minus the largest other. Where a residue is left out, its pixels are
- * set to the background (qmd_pixels_background()). A score is a mean over `frames`.
+ * set to the background of the options. A score is a mean over `frames`.
  *
  * @param frames    n_frames frames of the data set, at least 1
  * @param[out] explanation  free with qmd_explanation_free(); NULL after an error, but after QMD_ERROR_CANCELLED it
  *                          holds the frames that were scored by then, if there are any (qmd_explanation_n_frames())
- * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_MATCH if the data set's atoms are not the engine's; QMD_ERROR_STATE for
- * SHAP of one residue, or if its samples do not determine the scores; QMD_ERROR_ARGUMENT for integrated gradients,
- * which an engine does not have; QMD_ERROR_CANCELLED
+ * @return QMD_OK; QMD_ERROR_ARGUMENT, also for a state that is none of the engine's classes, and for integrated
+ *         gradients and as_published, which an engine does not have; QMD_ERROR_MATCH if the data set's atoms are not
+ *         the engine's; QMD_ERROR_STATE for an engine without pixels or with one class, for a background of other
+ *         states where there are none, for SHAP of one residue, and if its samples do not determine the scores;
+ *         QMD_ERROR_CANCELLED; the errors of qmd_pixels_run_dataset()
  *
  * A residue none of whose atoms are in the data set has no pixels, and is not among the explanation's. A network that
  * says the same whatever it is shown has a score of 0 for every residue.
@@ -164,7 +166,7 @@ QMD_API qmd_status qmd_explain_deletion(const qmd_engine *engine, qmd_dataset *d
  * @param note  a text that qmd_explanation_note() gives back, for example where the data are; all shards of a run must
  *              have the same; NULL for none
  * @param path  the file; replaced at once, an old one stays whole if that fails
- * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_STATE if it is no shard; QMD_ERROR_RANGE for a note of more than 1 MiB;
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_STATE if it is no shard; QMD_ERROR_RANGE for a note of 1 MiB or more;
  *         QMD_ERROR_IO
  *
  * A cancelled explanation may be saved too: qmd_explanation_merge() says that it is not whole.
@@ -188,7 +190,7 @@ QMD_API const char *qmd_explanation_note(const qmd_explanation *explanation);
 /**
  * Put the shards of a run together: what comes out is that of one run over all its frames, bit for bit.
  *
- * @param shards  n loaded shards, in any order; they stay the caller's
+ * @param shards  n shards, loaded or as they were made, in any order; they stay the caller's
  * @param[out] explanation  free with qmd_explanation_free(); its note is theirs
  * @return QMD_OK; QMD_ERROR_ARGUMENT if one is missing, there twice, or of another engine, data set, list of frames or
  *         options than the first; QMD_ERROR_STATE if one was interrupted. The message names the file
@@ -205,7 +207,7 @@ QMD_API size_t qmd_explanation_n_residues(const qmd_explanation *explanation);
 /** One residue, in the order of the molecule. QMD_ERROR_RANGE beyond the last. @since 0.1 */
 QMD_API qmd_status qmd_explanation_residue(const qmd_explanation *explanation, size_t index, qmd_residue_score *score);
 
-/** Number of frames that were scored. @since 0.1 */
+/** Number of frames that were scored; 0 for NULL. @since 0.1 */
 QMD_API size_t qmd_explanation_n_frames(const qmd_explanation *explanation);
 
 /** What the method says of each single frame, [n_frames][n_residues], frames in the order they were given in; borrowed
