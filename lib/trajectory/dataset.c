@@ -399,7 +399,7 @@ qmd_status qmdi_dataset_select(const qmd_dataset *dataset, const char *selection
 
 qmd_status qmd_dataset_shuffle_labels(qmd_dataset *dataset, uint64_t seed) {
 	QMDI_REQUIRE(dataset);
-	uint32_t *shuffled = qmdi_array(dataset->n_frames + 1, sizeof *shuffled);
+	uint32_t *shuffled = qmdi_array(dataset->n_frames, sizeof *shuffled);
 	if (!shuffled)
 		return QMD_ERROR_MEMORY;
 	for (size_t f = 0; f < dataset->n_frames; f++)
