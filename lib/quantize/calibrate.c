@@ -70,7 +70,7 @@ static qmd_status set_up(calibration *c) {
 	for (size_t i = 0; i < n; i++)
 		c->order[i] = (uint32_t)i;
 	qmdi_random_shuffle(c->options->seed, ORDER_STREAM, c->order, n);
-	return qmdi_network_create(c->model, c->batch_size, c->options->n_threads, 0, &c->network);
+	return qmdi_network_create(c->model, c->batch_size, c->options->n_threads, QMDI_NO_BACKWARD, &c->network);
 }
 
 static void tear_down(calibration *c) {

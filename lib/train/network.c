@@ -183,7 +183,7 @@ static qmd_status create_within(qmdi_network *network) {
 	return status;
 }
 
-qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_threads, int backward,
+qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_threads, qmdi_backward backward,
 							   qmdi_network **network) {
 	*network = NULL;
 	if (batch_size < 1 || batch_size > QMDI_MAX_ELEMENTS)
@@ -198,7 +198,7 @@ qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_thr
 	created->n_nodes = model->n_layers;
 	created->batch_size = batch_size;
 	created->n_threads = n_threads;
-	created->backward = (qmdi_backward)backward;
+	created->backward = backward;
 	created->nodes = qmdi_zeroed(model->n_layers, sizeof *created->nodes);
 	const qmd_status status = created->nodes ? create_within(created) : QMD_ERROR_MEMORY;
 	if (status != QMD_OK) {

@@ -29,9 +29,9 @@ typedef enum qmdi_backward {
 	QMDI_BACKWARD_INPUT = 2       /* qmdi_network_backward_input() */
 } qmdi_backward;
 
-/* `backward`: a qmdi_backward. The model must outlive the network, and its graph must stay as it is; its parameters,
+/* The model must outlive the network, and its graph must stay as it is; its parameters,
  * scales and bits may change between passes. */
-qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_threads, int backward,
+qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_threads, qmdi_backward backward,
 							   qmdi_network **network);
 void qmdi_network_free(qmdi_network *network);
 size_t qmdi_network_batch_size(const qmdi_network *network);

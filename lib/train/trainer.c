@@ -107,9 +107,10 @@ static qmd_status make_networks(trainer *t) {
 	const size_t n = t->images->n, n_threads = t->options->n_threads;
 	t->batch_size = t->options->batch_size < n ? t->options->batch_size : n;
 	t->n_batches = (n + t->batch_size - 1) / t->batch_size;
-	QMDI_TRY(qmdi_network_create(t->model, t->batch_size, n_threads, 1, &t->network));
+	QMDI_TRY(qmdi_network_create(t->model, t->batch_size, n_threads, QMDI_BACKWARD_PARAMETERS, &t->network));
 	const size_t last = n % t->batch_size;
-	return last == 0 ? QMD_OK : qmdi_network_create(t->model, last, n_threads, 1, &t->last_network);
+	return last == 0 ? QMD_OK
+					 : qmdi_network_create(t->model, last, n_threads, QMDI_BACKWARD_PARAMETERS, &t->last_network);
 }
 
 static qmd_status trainer_open(trainer *t) {
