@@ -2,6 +2,7 @@
 #include <math.h>
 #include <stdlib.h>
 
+#include "base/float_environment.h"
 #include "base/memory.h"
 #include "explain/explain_internal.h"
 
@@ -72,10 +73,13 @@ qmd_status qmdi_explanation_finish(qmd_explanation *explanation) {
 	qmd_residue_score **order = qmdi_array(explanation->n_residues, sizeof(qmd_residue_score *));
 	if (!order)
 		return QMD_ERROR_MEMORY;
+	qmdi_float_environment environment; /* the host's, where a file is loaded or shards are put together */
+	qmdi_float_enter(&environment);
 	for (size_t r = 0; r < explanation->n_residues; r++) {
 		average(explanation, r);
 		order[r] = &explanation->residues[r];
 	}
+	qmdi_float_leave(&environment);
 	qsort(order, explanation->n_residues, sizeof(qmd_residue_score *), compare_scores);
 	for (size_t i = 0; i < explanation->n_residues; i++)
 		order[i]->rank = (uint32_t)i + 1;
