@@ -164,7 +164,7 @@ int supports(const qmdi_kernel_shape *shape) {
 		4096; /* keeps products of four extents below 2^64, and rows and bytes of the table in 16 bits */
 	return shape->in_c < longest && shape->kernel_h < longest && shape->kernel_w < longest &&
 		   shape->stride_h < longest && shape->stride_w < longest &&
-		   shared_size(shape, 1) <= shared_bytes_without_asking;
+		   shared_size(shape, 1) <= QMDI_CUDA_PLAIN_SHARED_BYTES;
 }
 
 size_t packed_size(const qmdi_kernel_shape *shape) {
@@ -184,7 +184,7 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_shape *s = call->shape;
 	const qmdi_view *input = &call->inputs[0];
 	uint32_t n_warps = max_warps;
-	while (n_warps > 1 && shared_size(s, n_warps) > shared_bytes_without_asking) {
+	while (n_warps > 1 && shared_size(s, n_warps) > QMDI_CUDA_PLAIN_SHARED_BYTES) {
 		n_warps /= 2;
 	}
 	conv_few_params p = {};
@@ -203,12 +203,8 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	p.row_tiles = divide_up(static_cast<uint64_t>(s->out_h) * s->pool, 2 * n_warps);
 	p.column_tiles = divide_up(static_cast<uint64_t>(s->out_w) * s->pool, tile_columns);
 	const uint64_t grid[2] = {static_cast<uint64_t>(p.row_tiles) * p.column_tiles * call->n_images, p.n_units / 2};
-	if (grid[0] > INT32_MAX || grid[1] > 65535) {
-		return -1;
-	}
-	set_launch(launch, s->operand == QMDI_U8 ? &qmdi_conv_few_imma_u8_entry : &qmdi_conv_few_imma_s8_entry, grid,
-			   32 * n_warps, static_cast<uint32_t>(shared_size(s, n_warps)), p);
-	return 0;
+	return set_launch(launch, s->operand == QMDI_U8 ? &qmdi_conv_few_imma_u8_entry : &qmdi_conv_few_imma_s8_entry, grid,
+					  32 * n_warps, static_cast<uint32_t>(shared_size(s, n_warps)), p);
 }
 
 } // namespace

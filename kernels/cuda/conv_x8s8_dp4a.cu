@@ -122,12 +122,11 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	p.n_items = static_cast<uint32_t>(n_items);
 	p.is_whole = has_whole_words(input, p.column_step) && (s->pad_left * s->in_c) % 4 == 0;
 	const uint64_t grid[2] = {(n_items + n_threads / 32 - 1) / (n_threads / 32), divide_up(s->out_c, block_channels)};
-	if (n_items > INT32_MAX || grid[1] > 65535) {
+	if (n_items > INT32_MAX) {
 		return -1;
 	}
-	set_launch(launch, s->operand == QMDI_U8 ? &qmdi_conv_dp4a_u8_entry : &qmdi_conv_dp4a_s8_entry, grid, n_threads, 0,
-			   p);
-	return 0;
+	return set_launch(launch, s->operand == QMDI_U8 ? &qmdi_conv_dp4a_u8_entry : &qmdi_conv_dp4a_s8_entry, grid,
+					  n_threads, 0, p);
 }
 
 int supports(const qmdi_kernel_shape *) {

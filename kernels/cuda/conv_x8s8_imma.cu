@@ -171,7 +171,7 @@ int supports(const qmdi_kernel_shape *shape) {
 	const uint32_t longest = 4096; /* keeps products of two extents far below 2^64 */
 	return shape->in_c % 16 == 0 && shape->kernel_h < longest && shape->kernel_w < longest &&
 		   shape->stride_h < longest && shape->stride_w < longest &&
-		   patch_bytes(shape, 1) <= shared_bytes_without_asking / 2;
+		   patch_bytes(shape, 1) <= QMDI_CUDA_PLAIN_SHARED_BYTES / 2;
 }
 
 uint32_t count_chunks(const qmdi_kernel_shape *shape) {
@@ -225,18 +225,14 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	uint32_t tiles = 2, n_warps;
 	uint64_t grid[2];
 	set_grid(call, 2, 2, p, n_warps, grid);
-	if (grid[0] * grid[1] < 2 * cuda_call->n_multiprocessors || patch_bytes(s, 2) > shared_bytes_without_asking / 2) {
+	if (grid[0] * grid[1] < 2 * cuda_call->n_multiprocessors || patch_bytes(s, 2) > QMDI_CUDA_PLAIN_SHARED_BYTES / 2) {
 		tiles = 1;
 		set_grid(call, 1, 1, p, n_warps, grid);
 	}
-	if (grid[0] > INT32_MAX || grid[1] > 65535) {
-		return -1;
-	}
 	const qmdi_cuda_entry *const entries[2][2] = {{&qmdi_conv_imma_s8_1x1_entry, &qmdi_conv_imma_u8_1x1_entry},
 												  {&qmdi_conv_imma_s8_2x2_entry, &qmdi_conv_imma_u8_2x2_entry}};
-	set_launch(launch, entries[tiles - 1][s->operand == QMDI_U8], grid, 32 * n_warps,
-			   static_cast<uint32_t>(patch_bytes(s, tiles)) * (p.n_chunks > 1 ? 2 : 1), p);
-	return 0;
+	return set_launch(launch, entries[tiles - 1][s->operand == QMDI_U8], grid, 32 * n_warps,
+					  static_cast<uint32_t>(patch_bytes(s, tiles)) * (p.n_chunks > 1 ? 2 : 1), p);
 }
 
 } // namespace

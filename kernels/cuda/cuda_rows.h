@@ -29,25 +29,6 @@ int qmdi_cuda_no_softmax(const qmdi_kernel_shape *shape);
 
 #ifdef __cplusplus
 }
-
-#include <cstring>
-
-/* What a block may have of shared memory on any device without opting in to more. */
-constexpr uint32_t shared_bytes_without_asking = 48 << 10;
-
-/* Fill in a launch with blocks along x and y and threads along x. */
-template <class Params>
-void set_launch(qmdi_cuda_launch *launch, const qmdi_cuda_entry *entry, const uint64_t (&grid)[2], uint32_t n_threads,
-				uint32_t shared_bytes, const Params &params) {
-	static_assert(sizeof params <= QMDI_CUDA_PARAMS_SIZE, "the parameters of a launch");
-	*launch = {entry,
-			   {static_cast<uint32_t>(grid[0]), static_cast<uint32_t>(grid[1]), 1},
-			   {n_threads, 1, 1},
-			   shared_bytes,
-			   sizeof params,
-			   {}};
-	memcpy(launch->params.bytes, &params, sizeof params);
-}
 #endif
 
 #endif

@@ -120,9 +120,6 @@ void pack(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, vo
 int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_call *call = &cuda_call->call;
 	const qmdi_kernel_shape *shape = call->shape;
-	if (call->n_images > INT32_MAX) {
-		return -1;
-	}
 	head_params p = {};
 	p.input = static_cast<const uint8_t *>(call->inputs[0].data);
 	p.image_stride = call->inputs[0].image_stride;
@@ -135,9 +132,8 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_cuda_entry *const entries[2][2] = {
 		{&qmdi_dense_head_s8_entry, &qmdi_dense_head_u8_entry},
 		{&qmdi_dense_head_s8_softmax_entry, &qmdi_dense_head_u8_softmax_entry}};
-	set_launch(launch, entries[p.probabilities != nullptr][shape->operand == QMDI_U8], {call->n_images, 1}, n_threads,
-			   shape->out_c * 4, p);
-	return 0;
+	return set_launch(launch, entries[p.probabilities != nullptr][shape->operand == QMDI_U8], {call->n_images, 1},
+					  n_threads, shape->out_c * 4, p);
 }
 
 } // namespace

@@ -122,9 +122,6 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 		return -1;
 	}
 	const tiling t(shape, call->n_images, cuda_call->n_multiprocessors);
-	if (t.n_tiles > INT32_MAX || t.k.n_splits > 65535) {
-		return -1;
-	}
 	dense_words_params p = {};
 	p.input = static_cast<const uint8_t *>(call->inputs[0].data);
 	p.image_stride = call->inputs[0].image_stride;
@@ -136,9 +133,8 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	p.is_whole = has_whole_words(&images, 0);
 	const qmdi_cuda_entry *const entries[2][2] = {{&qmdi_dense_dp4a_s8_1_entry, &qmdi_dense_dp4a_u8_1_entry},
 												  {&qmdi_dense_dp4a_s8_8_entry, &qmdi_dense_dp4a_u8_8_entry}};
-	set_launch(launch, entries[call->n_images > 1][shape->operand == QMDI_U8], {t.n_tiles, t.k.n_splits}, n_threads,
-			   sizeof(uint32_t), p);
-	return 0;
+	return set_launch(launch, entries[call->n_images > 1][shape->operand == QMDI_U8], {t.n_tiles, t.k.n_splits},
+					  n_threads, sizeof(uint32_t), p);
 }
 
 int supports(const qmdi_kernel_shape *) {

@@ -215,9 +215,6 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 		return -1;
 	}
 	const tiling t(shape, call->n_images, cuda_call->n_multiprocessors);
-	if (t.n_tiles > INT32_MAX || t.k.n_splits > 65535) {
-		return -1;
-	}
 	dense_params p = {};
 	p.input = static_cast<const uint8_t *>(call->inputs[0].data);
 	p.image_stride = call->inputs[0].image_stride;
@@ -229,9 +226,8 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	p.n_channel_blocks = t.n_channel_blocks;
 	const qmdi_cuda_entry *const entries[2][2] = {{&qmdi_dense_imma_s8_1x8_entry, &qmdi_dense_imma_u8_1x8_entry},
 												  {&qmdi_dense_imma_s8_8x4_entry, &qmdi_dense_imma_u8_8x4_entry}};
-	set_launch(launch, entries[t.tiles == 8][shape->operand == QMDI_U8], {t.n_tiles, t.k.n_splits}, 32 * t.n_warps,
-			   2 * t.tiles * tile_images * (t.chunk * step_k + 16), p);
-	return 0;
+	return set_launch(launch, entries[t.tiles == 8][shape->operand == QMDI_U8], {t.n_tiles, t.k.n_splits},
+					  32 * t.n_warps, 2 * t.tiles * tile_images * (t.chunk * step_k + 16), p);
 }
 
 } // namespace

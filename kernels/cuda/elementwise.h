@@ -79,12 +79,7 @@ inline int launch_elementwise(const qmdi_cuda_entry *entry, const qmdi_cuda_call
 	elementwise_params p = {shape, {call->call.inputs[0], call->call.inputs[1]}, call->call.output, 0, 0};
 	p.n = shape.out_h * shape.out_w * shape.out_c; /* at most 2^26 */
 	p.n_blocks = (p.n + elementwise_threads - 1) / elementwise_threads;
-	const uint64_t n_blocks = static_cast<uint64_t>(p.n_blocks) * call->call.n_images;
-	if (n_blocks > INT32_MAX) {
-		return -1;
-	}
-	set_launch(launch, entry, {n_blocks, 1}, elementwise_threads, 0, p);
-	return 0;
+	return set_launch(launch, entry, {p.n_blocks * uint64_t(call->call.n_images), 1}, elementwise_threads, 0, p);
 }
 
 } // namespace qmdi

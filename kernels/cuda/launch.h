@@ -11,7 +11,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#ifdef __cplusplus
+#include <cstring>
+#endif
+
 #define QMDI_CUDA_PARAMS_SIZE 512
+
+/* What a block may have of shared memory on any device without asking for more. */
+#define QMDI_CUDA_PLAIN_SHARED_BYTES (48u << 10)
 
 /* A kernel that can be launched; made by QMDI_CUDA_KERNEL (device.h). */
 typedef struct qmdi_cuda_entry {
@@ -31,5 +38,26 @@ typedef struct qmdi_cuda_launch {
 		uint64_t aligned;
 	} params;
 } qmdi_cuda_launch;
+
+#ifdef __cplusplus
+namespace qmdi {
+
+/* Fill in a launch with blocks along x and y and threads along x. 0, or -1 if no grid has so many blocks. */
+template <class Params>
+int set_launch(qmdi_cuda_launch *launch, const qmdi_cuda_entry *entry, const uint64_t (&grid)[2], uint32_t n_threads,
+			   uint32_t shared_bytes, const Params &params) {
+	static_assert(sizeof params <= QMDI_CUDA_PARAMS_SIZE, "the parameters of a launch");
+	*launch = {entry,
+			   {static_cast<uint32_t>(grid[0]), static_cast<uint32_t>(grid[1]), 1},
+			   {n_threads, 1, 1},
+			   shared_bytes,
+			   sizeof params,
+			   {}};
+	memcpy(launch->params.bytes, &params, sizeof params);
+	return grid[0] <= INT32_MAX && grid[1] <= 65535 ? 0 : -1;
+}
+
+} // namespace qmdi
+#endif
 
 #endif

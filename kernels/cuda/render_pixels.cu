@@ -47,7 +47,6 @@ struct blackboard {
 };
 
 constexpr uint32_t blackboard_bytes = (sizeof(blackboard) + 15) / 16 * 16;
-constexpr uint32_t most_shared_bytes = 48 << 10;
 
 /* The planes of a block, in shared or in global memory. */
 template <bool in_shared> struct planes {
@@ -349,7 +348,7 @@ template <bool in_shared> QMDI_DEVICE void render(const qmdi_cuda_render &params
 
 uint32_t shared_bytes(const qmdi_cuda_pixels *pixels) {
 	const uint64_t bytes = blackboard_bytes + 12 * static_cast<uint64_t>(pixels->n_atoms);
-	return bytes <= most_shared_bytes ? static_cast<uint32_t>(bytes) : blackboard_bytes;
+	return bytes <= QMDI_CUDA_PLAIN_SHARED_BYTES ? static_cast<uint32_t>(bytes) : blackboard_bytes;
 }
 
 } // namespace
@@ -373,14 +372,10 @@ uint64_t qmdi_cuda_render_scratch(const qmdi_cuda_pixels *pixels, uint32_t n_fra
 	return shared_bytes(pixels) > blackboard_bytes ? 0 : n_blocks * 3 * pixels->n_atoms * sizeof(int32_t);
 }
 
+/* A context has at most 65536 frames at a time, which fit into a grid. */
 void qmdi_cuda_render_launch(const qmdi_cuda_render *render, qmdi_cuda_launch *launch) {
-	static_assert(sizeof *render <= QMDI_CUDA_PARAMS_SIZE, "the parameters of a launch");
 	const uint32_t bytes = shared_bytes(&render->pixels);
-	*launch = {bytes > blackboard_bytes ? &qmdi_render_pixels_shared_entry : &qmdi_render_pixels_global_entry,
-			   {render->n_frames * render->n_shares, 1, 1},
-			   {n_threads, 1, 1},
-			   bytes,
-			   sizeof *render,
-			   {}};
-	memcpy(launch->params.bytes, render, sizeof *render);
+	(void)qmdi::set_launch(
+		launch, bytes > blackboard_bytes ? &qmdi_render_pixels_shared_entry : &qmdi_render_pixels_global_entry,
+		{render->n_frames * render->n_shares, 1}, n_threads, bytes, *render);
 }

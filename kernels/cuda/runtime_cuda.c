@@ -8,9 +8,6 @@
 
 #include "base/memory.h"
 
-/* What a block may have without asking. */
-#define PLAIN_SHARED_BYTES (48u << 10)
-
 /* Events, streams and graphs are CUDA's own under another name, so that no header needs CUDA's. */
 #define STREAM(stream) ((cudaStream_t)(stream))
 #define EVENT(event) ((cudaEvent_t)(event))
@@ -175,7 +172,7 @@ qmd_status qmdi_cuda_fill(qmdi_cuda_stream *stream, void *pointer, int byte, siz
 
 qmd_status qmdi_cuda_submit(qmdi_cuda_stream *stream, const qmdi_cuda_launch *launch, int dependent) {
 	const void *kernel = launch->entry->kernel;
-	if (launch->shared_bytes > PLAIN_SHARED_BYTES)
+	if (launch->shared_bytes > QMDI_CUDA_PLAIN_SHARED_BYTES)
 		QMDI_TRY(CHECK(
 			cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, (int)launch->shared_bytes)));
 	cudaLaunchAttribute early = {.id = cudaLaunchAttributeProgrammaticStreamSerialization};

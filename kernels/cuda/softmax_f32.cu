@@ -10,7 +10,6 @@
 #include "softmax_f32.h"
 
 #include "base/softmax_math.h"
-#include "cuda_rows.h"
 #include "device.h"
 
 namespace qmdi {
@@ -35,7 +34,8 @@ QMDI_CUDA_KERNEL(qmdi_softmax_f32, n_threads, 1, qmdi_cuda_softmax, softmax);
 } // namespace
 } // namespace qmdi
 
+/* So many images as 32 bits count fit into a grid. */
 void qmdi_cuda_softmax_launch(const qmdi_cuda_softmax *softmax, qmdi_cuda_launch *launch) {
 	const uint64_t n_blocks = (softmax->n_images + uint64_t(qmdi::n_threads) - 1) / qmdi::n_threads;
-	set_launch(launch, &qmdi::qmdi_softmax_f32_entry, {n_blocks, 1}, qmdi::n_threads, 0, *softmax);
+	(void)qmdi::set_launch(launch, &qmdi::qmdi_softmax_f32_entry, {n_blocks, 1}, qmdi::n_threads, 0, *softmax);
 }
