@@ -129,23 +129,8 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 					  n_threads, 0, p);
 }
 
-int supports(const qmdi_kernel_shape *) {
-	return 1;
-}
-
 } // namespace
 } // namespace qmdi
 
-extern "C" const qmdi_cuda_kernel QMDI_CUDA_ROW(conv_x8s8_dp4a) = {"conv_x8s8_dp4a",
-																   QMDI_OP_CONV2D,
-																   61,
-																   INT32_MAX,
-																   QMDI_U8 | QMDI_S8 | QMDI_S7,
-																   QMDI_PER_CHANNEL,
-																   1,
-																   qmdi::supports,
-																   qmdi::words_packed_size,
-																   qmdi::words_pack,
-																   qmdi_cuda_no_scratch,
-																   qmdi_cuda_no_softmax,
-																   qmdi::launch};
+QMDI_CUDA_DEFINE_ROW(conv_x8s8_dp4a, QMDI_OP_CONV2D, 61, QMDI_PER_CHANNEL, 1, qmdi_cuda_any_shape,
+					 qmdi::words_packed_size, qmdi::words_pack, qmdi_cuda_no_scratch, qmdi_cuda_no_softmax);

@@ -238,16 +238,5 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 } // namespace
 } // namespace qmdi
 
-extern "C" const qmdi_cuda_kernel QMDI_CUDA_ROW(conv_x8s8_imma) = {"conv_x8s8_imma",
-																   QMDI_OP_CONV2D,
-																   75,
-																   INT32_MAX,
-																   QMDI_U8 | QMDI_S8 | QMDI_S7,
-																   QMDI_PER_CHANNEL,
-																   16,
-																   qmdi::supports,
-																   qmdi::packed_size,
-																   qmdi::pack,
-																   qmdi_cuda_no_scratch,
-																   qmdi_cuda_no_softmax,
-																   qmdi::launch};
+QMDI_CUDA_DEFINE_ROW(conv_x8s8_imma, QMDI_OP_CONV2D, 75, QMDI_PER_CHANNEL, 16, qmdi::supports, qmdi::packed_size,
+					 qmdi::pack, qmdi_cuda_no_scratch, qmdi_cuda_no_softmax);

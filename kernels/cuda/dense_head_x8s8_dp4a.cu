@@ -139,16 +139,5 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 } // namespace
 } // namespace qmdi
 
-extern "C" const qmdi_cuda_kernel QMDI_CUDA_ROW(dense_head_x8s8_dp4a) = {"dense_head_x8s8_dp4a",
-																		 QMDI_OP_DENSE,
-																		 61,
-																		 INT32_MAX,
-																		 QMDI_U8 | QMDI_S8 | QMDI_S7,
-																		 QMDI_PER_CHANNEL,
-																		 1,
-																		 qmdi::supports,
-																		 qmdi::packed_size,
-																		 qmdi::pack,
-																		 qmdi_cuda_no_scratch,
-																		 qmdi::fuses_softmax,
-																		 qmdi::launch};
+QMDI_CUDA_DEFINE_ROW(dense_head_x8s8_dp4a, QMDI_OP_DENSE, 61, QMDI_PER_CHANNEL, 1, qmdi::supports, qmdi::packed_size,
+					 qmdi::pack, qmdi_cuda_no_scratch, qmdi::fuses_softmax);

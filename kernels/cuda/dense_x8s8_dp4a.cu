@@ -137,23 +137,8 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 					  n_threads, sizeof(uint32_t), p);
 }
 
-int supports(const qmdi_kernel_shape *) {
-	return 1;
-}
-
 } // namespace
 } // namespace qmdi
 
-extern "C" const qmdi_cuda_kernel QMDI_CUDA_ROW(dense_x8s8_dp4a) = {"dense_x8s8_dp4a",
-																	QMDI_OP_DENSE,
-																	61,
-																	INT32_MAX,
-																	QMDI_U8 | QMDI_S8 | QMDI_S7,
-																	QMDI_PER_CHANNEL,
-																	1,
-																	qmdi::supports,
-																	qmdi::words_packed_size,
-																	qmdi::words_pack,
-																	qmdi::scratch_size,
-																	qmdi_cuda_no_softmax,
-																	qmdi::launch};
+QMDI_CUDA_DEFINE_ROW(dense_x8s8_dp4a, QMDI_OP_DENSE, 61, QMDI_PER_CHANNEL, 1, qmdi_cuda_any_shape,
+					 qmdi::words_packed_size, qmdi::words_pack, qmdi::scratch_size, qmdi_cuda_no_softmax);

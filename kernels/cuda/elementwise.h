@@ -63,10 +63,6 @@ QMDI_DEVICE void write_value(const elementwise_params &p, const element &e, floa
 
 /* ---- The row of such a kernel ---- */
 
-inline int elementwise_supports(const qmdi_kernel_shape *) {
-	return 1;
-}
-
 inline size_t elementwise_packed_size(const qmdi_kernel_shape *) {
 	return 0;
 }
@@ -85,18 +81,7 @@ inline int launch_elementwise(const qmdi_cuda_entry *entry, const qmdi_cuda_call
 } // namespace qmdi
 
 #define QMDI_ELEMENTWISE_ROW(row, op)                                                                                  \
-	extern "C" const qmdi_cuda_kernel QMDI_CUDA_ROW(row) = {#row,                                                      \
-															op,                                                        \
-															75,                                                        \
-															INT32_MAX,                                                 \
-															QMDI_U8 | QMDI_S8 | QMDI_S7,                               \
-															QMDI_PER_TENSOR,                                           \
-															1,                                                         \
-															qmdi::elementwise_supports,                                \
-															qmdi::elementwise_packed_size,                             \
-															qmdi::elementwise_pack,                                    \
-															qmdi_cuda_no_scratch,                                      \
-															qmdi_cuda_no_softmax,                                      \
-															qmdi::launch}
+	QMDI_CUDA_DEFINE_ROW(row, op, 75, QMDI_PER_TENSOR, 1, qmdi_cuda_any_shape, qmdi::elementwise_packed_size,          \
+						 qmdi::elementwise_pack, qmdi_cuda_no_scratch, qmdi_cuda_no_softmax)
 
 #endif
