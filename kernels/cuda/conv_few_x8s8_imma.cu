@@ -35,11 +35,7 @@ namespace {
 
 constexpr uint32_t max_warps = 4, prefetch = 3;
 
-struct conv_few_params {
-	const uint8_t *input; /* first byte of the window of pixel (0, 0) of the first image */
-	size_t row_stride, image_stride;
-	const unsigned char *packed;
-	output_params out;
+struct conv_few_params : gemm_params {
 	uint32_t n_units, n_steps;
 	uint32_t kernel_h, row_words;   /* words of K in a row of the window */
 	uint32_t row_step, column_step; /* strides: in rows, and in bytes */
@@ -182,18 +178,12 @@ void pack(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights, vo
 int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_call *call = &cuda_call->call;
 	const qmdi_kernel_shape *s = call->shape;
-	const qmdi_view *input = &call->inputs[0];
 	uint32_t n_warps = max_warps;
 	while (n_warps > 1 && shared_size(s, n_warps) > QMDI_CUDA_PLAIN_SHARED_BYTES) {
 		n_warps /= 2;
 	}
 	conv_few_params p = {};
-	p.input =
-		static_cast<const uint8_t *>(input->data) - s->pad_top * input->row_stride - size_t(s->pad_left) * s->in_c;
-	p.row_stride = input->row_stride;
-	p.image_stride = input->image_stride;
-	p.packed = static_cast<const unsigned char *>(call->packed);
-	p.out = make_output(call);
+	set_gemm(p, call);
 	p.n_units = count_units(s), p.n_steps = static_cast<uint32_t>(count_steps(s));
 	p.kernel_h = s->kernel_h, p.row_words = static_cast<uint32_t>(words_in_row(s));
 	p.row_step = s->stride_h, p.column_step = s->stride_w * s->in_c;

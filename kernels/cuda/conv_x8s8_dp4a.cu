@@ -30,11 +30,7 @@ namespace {
 
 constexpr uint32_t n_threads = 128, n_windows = 8;
 
-struct conv_words_params {
-	const uint8_t *input; /* first byte of the window of pixel (0, 0) of the first image */
-	size_t row_stride, image_stride;
-	const unsigned char *packed;
-	output_params out;
+struct conv_words_params : gemm_params {
 	uint32_t kernel_h, row_words;   /* words of K in a row of the window */
 	uint32_t row_step, column_step; /* strides: in rows, and in bytes */
 	uint32_t n_groups;              /* of windows, in an output row */
@@ -107,20 +103,14 @@ QMDI_CUDA_KERNEL(qmdi_conv_dp4a_u8, n_threads, 8, conv_words_params, convolve_wo
 int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_call *call = &cuda_call->call;
 	const qmdi_kernel_shape *s = call->shape;
-	const qmdi_view *input = &call->inputs[0];
 	conv_words_params p = {};
-	p.input =
-		static_cast<const uint8_t *>(input->data) - s->pad_top * input->row_stride - size_t(s->pad_left) * s->in_c;
-	p.row_stride = input->row_stride;
-	p.image_stride = input->image_stride;
-	p.packed = static_cast<const unsigned char *>(call->packed);
-	p.out = make_output(call);
+	set_gemm(p, call);
 	p.kernel_h = s->kernel_h, p.row_words = divide_up(static_cast<uint64_t>(s->kernel_w) * s->in_c, 4);
 	p.row_step = s->stride_h, p.column_step = s->stride_w * s->in_c;
 	p.n_groups = divide_up(s->out_w, s->pool == 2 ? n_windows / 4 : n_windows);
 	const uint64_t n_items = static_cast<uint64_t>(p.n_groups) * s->out_h * call->n_images;
 	p.n_items = static_cast<uint32_t>(n_items);
-	p.is_whole = has_whole_words(input, p.column_step) && (s->pad_left * s->in_c) % 4 == 0;
+	p.is_whole = has_whole_words(p, p.row_stride | p.column_step);
 	const uint64_t grid[2] = {(n_items + n_threads / 32 - 1) / (n_threads / 32), divide_up(s->out_c, block_channels)};
 	if (n_items > INT32_MAX) {
 		return -1;

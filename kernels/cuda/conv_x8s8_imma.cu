@@ -46,11 +46,7 @@ namespace {
 
 constexpr uint32_t chunk_channels = 32, pixel_pitch = 48, max_warps = 4, prefetch = 4;
 
-struct conv_params {
-	const uint8_t *input; /* first byte of the window of pixel (0, 0) of the first image */
-	size_t row_stride, image_stride;
-	const unsigned char *packed;
-	output_params out;
+struct conv_params : gemm_params {
 	uint32_t in_c, n_chunks, n_units;
 	uint32_t kernel_h, kernel_w, stride_h, stride_w;
 	uint32_t last_row, last_column; /* of the padded input */
@@ -209,14 +205,8 @@ void set_grid(const qmdi_kernel_call *call, uint32_t tiles, uint32_t units, conv
 int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_call *call = &cuda_call->call;
 	const qmdi_kernel_shape *s = call->shape;
-	const qmdi_view *input = &call->inputs[0];
 	conv_params p = {};
-	p.input =
-		static_cast<const uint8_t *>(input->data) - s->pad_top * input->row_stride - size_t(s->pad_left) * s->in_c;
-	p.row_stride = input->row_stride;
-	p.image_stride = input->image_stride;
-	p.packed = static_cast<const unsigned char *>(call->packed);
-	p.out = make_output(call);
+	set_gemm(p, call);
 	p.in_c = s->in_c, p.n_chunks = count_chunks(s), p.n_units = count_units(s);
 	p.kernel_h = s->kernel_h, p.kernel_w = s->kernel_w, p.stride_h = s->stride_h, p.stride_w = s->stride_w;
 	p.last_row = s->pad_top + s->in_h + s->pad_bottom - 1, p.last_column = s->pad_left + s->in_w + s->pad_right - 1;

@@ -32,11 +32,7 @@ namespace {
 constexpr uint32_t n_threads = 128, n_warps = 4, max_channels = 32;
 constexpr uint64_t max_weights = 1 << 16; /* more are too many for one multiprocessor */
 
-struct head_params {
-	const uint8_t *input;
-	size_t image_stride;
-	const unsigned char *packed;
-	output_params out;
+struct head_params : gemm_params {
 	float *probabilities;
 	uint32_t n_words;
 	int32_t is_whole;
@@ -121,14 +117,10 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	const qmdi_kernel_call *call = &cuda_call->call;
 	const qmdi_kernel_shape *shape = call->shape;
 	head_params p = {};
-	p.input = static_cast<const uint8_t *>(call->inputs[0].data);
-	p.image_stride = call->inputs[0].image_stride;
-	p.packed = static_cast<const unsigned char *>(call->packed);
-	p.out = make_output(call);
+	set_gemm(p, call);
 	p.probabilities = cuda_call->probabilities;
 	p.n_words = divide_up(shape->in_c, 4);
-	const qmdi_view images = {call->inputs[0].data, 0, call->inputs[0].image_stride};
-	p.is_whole = has_whole_words(&images, 0);
+	p.is_whole = has_whole_words(p, 0);
 	const qmdi_cuda_entry *const entries[2][2] = {
 		{&qmdi_dense_head_s8_entry, &qmdi_dense_head_u8_entry},
 		{&qmdi_dense_head_s8_softmax_entry, &qmdi_dense_head_u8_softmax_entry}};

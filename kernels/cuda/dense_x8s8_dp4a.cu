@@ -30,11 +30,7 @@ namespace {
 
 constexpr uint32_t n_threads = 128, n_warps = 4, many_images = 8, least_words = 64;
 
-struct dense_words_params {
-	const uint8_t *input;
-	size_t image_stride;
-	const unsigned char *packed;
-	output_params out;
+struct dense_words_params : gemm_params {
 	split_params splits;
 	uint32_t n_words, n_blocks; /* of channels, 32 each */
 	int32_t is_whole;
@@ -123,14 +119,10 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	}
 	const tiling t(shape, call->n_images, cuda_call->n_multiprocessors);
 	dense_words_params p = {};
-	p.input = static_cast<const uint8_t *>(call->inputs[0].data);
-	p.image_stride = call->inputs[0].image_stride;
-	p.packed = static_cast<const unsigned char *>(call->packed);
-	p.out = make_output(call);
+	set_gemm(p, call);
 	p.splits = t.k.params(cuda_call->scratch, call->n_images, t.n_blocks * block_channels);
 	p.n_words = t.n_words, p.n_blocks = t.n_blocks;
-	const qmdi_view images = {call->inputs[0].data, 0, call->inputs[0].image_stride};
-	p.is_whole = has_whole_words(&images, 0);
+	p.is_whole = has_whole_words(p, 0);
 	const qmdi_cuda_entry *const entries[2][2] = {{&qmdi_dense_dp4a_s8_1_entry, &qmdi_dense_dp4a_u8_1_entry},
 												  {&qmdi_dense_dp4a_s8_8_entry, &qmdi_dense_dp4a_u8_8_entry}};
 	return set_launch(launch, entries[call->n_images > 1][shape->operand == QMDI_U8], {t.n_tiles, t.k.n_splits},

@@ -43,11 +43,7 @@ namespace {
 
 constexpr uint32_t tile_images = 16, max_warps = 4;
 
-struct dense_params {
-	const uint8_t *input;
-	size_t image_stride;
-	const unsigned char *packed;
-	output_params out;
+struct dense_params : gemm_params {
 	split_params splits;
 	uint32_t in_c, n_images, n_steps, n_units;
 	uint32_t n_channel_blocks;
@@ -216,10 +212,7 @@ int launch(const qmdi_cuda_call *cuda_call, qmdi_cuda_launch *launch) {
 	}
 	const tiling t(shape, call->n_images, cuda_call->n_multiprocessors);
 	dense_params p = {};
-	p.input = static_cast<const uint8_t *>(call->inputs[0].data);
-	p.image_stride = call->inputs[0].image_stride;
-	p.packed = static_cast<const unsigned char *>(call->packed);
-	p.out = make_output(call);
+	set_gemm(p, call);
 	p.splits = t.k.params(cuda_call->scratch, call->n_images, count_units(shape) * unit_channels);
 	p.in_c = shape->in_c, p.n_images = static_cast<uint32_t>(call->n_images);
 	p.n_steps = static_cast<uint32_t>(count_steps(shape)), p.n_units = count_units(shape);

@@ -22,7 +22,7 @@
 #ifndef QMD_KERNELS_CUDA_GEMM_MMA_H
 #define QMD_KERNELS_CUDA_GEMM_MMA_H
 
-#include "gemm_output.h"
+#include "gemm_call.h"
 
 namespace qmdi {
 namespace {

@@ -6,7 +6,7 @@
 #define QMD_KERNELS_CUDA_GEMM_WORDS_H
 
 #include "../gemm.h"
-#include "gemm_output.h"
+#include "gemm_call.h"
 
 namespace qmdi {
 namespace {
@@ -26,9 +26,10 @@ inline void words_pack(const qmdi_kernel_shape *shape, const qmdi_kernel_weights
 	qmdi_gemm_pack(&words_gemm(), shape, weights, packed);
 }
 
-/* Whether words of all windows begin at multiples of 4. */
-inline bool has_whole_words(const qmdi_view *input, uint32_t step) {
-	return (reinterpret_cast<uintptr_t>(input->data) | input->row_stride | input->image_stride | step) % 4 == 0;
+/* Whether words of all windows begin at multiples of 4. step: what the windows of an image lie apart, strides joined by
+ * or; 0 if there is one. */
+inline bool has_whole_words(const gemm_params &p, size_t step) {
+	return (reinterpret_cast<uintptr_t>(p.input) | p.image_stride | step) % 4 == 0;
 }
 
 /* Bytes of the stream for 32 channels. */

@@ -8,7 +8,7 @@
 #ifndef QMD_KERNELS_CUDA_SPLITS_H
 #define QMD_KERNELS_CUDA_SPLITS_H
 
-#include "gemm_output.h"
+#include "gemm_call.h"
 
 namespace qmdi {
 namespace {

@@ -1,7 +1,7 @@
-/* What convolutions and dense layers have in common, on the tensor cores or not: where they write, and how a sum
- * becomes an output. */
-#ifndef QMD_KERNELS_CUDA_GEMM_OUTPUT_H
-#define QMD_KERNELS_CUDA_GEMM_OUTPUT_H
+/* What convolutions and dense layers have in common, on the tensor cores or not: what they take of a call, and how a
+ * sum becomes an output. */
+#ifndef QMD_KERNELS_CUDA_GEMM_CALL_H
+#define QMD_KERNELS_CUDA_GEMM_CALL_H
 
 #include <cstring>
 
@@ -15,7 +15,7 @@ inline uint32_t divide_up(uint64_t a, uint64_t b) {
 	return static_cast<uint32_t>((a + b - 1) / b);
 }
 
-/* Where and how a kernel writes; part of its parameters. */
+/* Where and how a kernel writes. */
 struct output_params {
 	uint8_t *data;
 	size_t row_stride, image_stride;
@@ -40,6 +40,25 @@ inline output_params make_output(const qmdi_kernel_call *call) {
 	out.pool = shape->pool;
 	out.has_words = (reinterpret_cast<uintptr_t>(out.data) | out.row_stride | out.image_stride | out.out_c) % 4 == 0;
 	return out;
+}
+
+/* What all of them take; the parameters of each kernel begin with it. */
+struct gemm_params {
+	const uint8_t *input; /* first byte of the window of pixel (0, 0) of the first image */
+	size_t row_stride, image_stride;
+	const unsigned char *packed;
+	output_params out;
+};
+
+inline void set_gemm(gemm_params &p, const qmdi_kernel_call *call) {
+	const qmdi_kernel_shape *shape = call->shape;
+	const qmdi_view *input = &call->inputs[0];
+	p.input = static_cast<const uint8_t *>(input->data) - shape->pad_top * input->row_stride -
+			  size_t(shape->pad_left) * shape->in_c;
+	p.row_stride = input->row_stride;
+	p.image_stride = input->image_stride;
+	p.packed = static_cast<const unsigned char *>(call->packed);
+	p.out = make_output(call);
 }
 
 /* A sum in the output's scale. Sums wrap, in whichever order they were added. */
