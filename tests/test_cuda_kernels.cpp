@@ -123,7 +123,7 @@ uint64_t least_bytes(const qmdi_kernel_shape &s) {
 
 START_TEST(counts_of_the_network_are_within_the_budgets) {
 	const layer &l = layers[_i];
-	const qmdi_cuda_kernel *row = qmdi_cuda_kernel_choose(&l.shape, 90);
+	const qmdi_cuda_kernel *row = qmdi_cuda_kernel_choose(&l.shape, 90, 256);
 	ck_assert_str_eq(row->name, l.row);
 	qmdt_random_seed(9);
 	qmdt_kernel_case test;
@@ -214,7 +214,7 @@ START_TEST(heads_give_the_probabilities_of_the_library) {
 	for (uint32_t out_c = 1; out_c <= 32; out_c += out_c < 4 ? 1 : 7) {
 		const qmdi_kernel_shape shape = {
 			QMDI_OP_DENSE, QMDI_S7, 1, 1, 100, 1, 1, out_c, 1, 1, 1, 1, 0, 0, 0, 0, 1, 0, 1, 0, 0, 0};
-		const qmdi_cuda_kernel *row = qmdi_cuda_kernel_choose(&shape, 61);
+		const qmdi_cuda_kernel *row = qmdi_cuda_kernel_choose(&shape, 61, 256);
 		ck_assert_int_eq(row->fuses_softmax(&shape), 1);
 		qmdt_kernel_case test;
 		qmdt_case_make(&test, &shape, QMDT_FILL_RANDOM, 3);
@@ -250,24 +250,26 @@ END_TEST
 /* Each op is served from sm_75 on, convolutions and dense layers from sm_61 on. */
 START_TEST(choice_goes_by_the_device) {
 	const qmdi_kernel_shape conv = layers[1].shape, few = layers[0].shape, dense = layers[3].shape;
-	ck_assert_ptr_null(qmdi_cuda_kernel_choose(&conv, 60));
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&conv, 61)->name, "conv_x8s8_dp4a");
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&conv, 72)->name, "conv_x8s8_dp4a");
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&conv, 75)->name, "conv_x8s8_imma");
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&conv, 120)->name, "conv_x8s8_imma");
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&few, 90)->name, "conv_few_x8s8_imma");
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&dense, 70)->name, "dense_x8s8_dp4a");
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&dense, 80)->name, "dense_x8s8_imma");
+	ck_assert_ptr_null(qmdi_cuda_kernel_choose(&conv, 60, 256));
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&conv, 61, 256)->name, "conv_x8s8_dp4a");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&conv, 72, 256)->name, "conv_x8s8_dp4a");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&conv, 75, 256)->name, "conv_x8s8_imma");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&conv, 120, 256)->name, "conv_x8s8_imma");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&few, 90, 256)->name, "conv_few_x8s8_imma");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&dense, 70, 256)->name, "dense_x8s8_dp4a");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&dense, 80, 256)->name, "dense_x8s8_imma");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&dense, 80, 16)->name, "dense_x8s8_imma");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&dense, 80, 8)->name, "dense_x8s8_dp4a");
 	qmdi_kernel_shape large = conv; /* a patch that no shared memory holds */
 	large.in_c = 4096 + 1;
 	large.kernel_h = large.kernel_w = 33;
 	large.out_h = large.out_w = 3;
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&large, 90)->name, "conv_x8s8_dp4a");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&large, 90, 256)->name, "conv_x8s8_dp4a");
 	/* And one of 22,960 bytes more than 2 times 2^32. */
 	large = {QMDI_OP_CONV2D, QMDI_S7, 4068, 6, 16, 1, 1, 1, 4068, 6, 4095, 3131, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0};
-	ck_assert_str_eq(qmdi_cuda_kernel_choose(&large, 90)->name, "conv_x8s8_dp4a");
+	ck_assert_str_eq(qmdi_cuda_kernel_choose(&large, 90, 256)->name, "conv_x8s8_dp4a");
 	large.out_w = 7;
-	ck_assert_ptr_null(qmdi_cuda_kernel_choose(&large, 90));
+	ck_assert_ptr_null(qmdi_cuda_kernel_choose(&large, 90, 256));
 }
 END_TEST
 

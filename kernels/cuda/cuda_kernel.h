@@ -32,7 +32,7 @@ typedef struct qmdi_cuda_kernel {
 	int arch_min, arch_max; /* compute capability as 75, 80, 90, ... inclusive */
 	uint32_t operands;      /* qmdi_operand bits */
 	qmdi_granularity granularity;
-	uint32_t alignment;                              /* of the input: data and strides */
+	uint32_t alignment;                              /* of the inputs: data and strides; a power of two */
 	int (*supports)(const qmdi_kernel_shape *shape); /* op and operand have been checked */
 	size_t (*packed_size)(const qmdi_kernel_shape *shape);
 	void (*pack)(const qmdi_kernel_shape *shape, const qmdi_kernel_weights *weights,
@@ -46,8 +46,9 @@ typedef struct qmdi_cuda_kernel {
 /* The table, n rows: for each op the best first, the one for any shape last. */
 const qmdi_cuda_kernel *const *qmdi_cuda_kernels(size_t *n);
 
-/* The best row for a shape on a device of this compute capability, NULL if there is none. */
-const qmdi_cuda_kernel *qmdi_cuda_kernel_choose(const qmdi_kernel_shape *shape, int arch);
+/* The best row for a shape on a device of this compute capability, NULL if there is none. alignment: a power of two
+ * that the inputs' data and strides are multiples of. */
+const qmdi_cuda_kernel *qmdi_cuda_kernel_choose(const qmdi_kernel_shape *shape, int arch, size_t alignment);
 
 int qmdi_cuda_kernel_supports(const qmdi_cuda_kernel *kernel, const qmdi_kernel_shape *shape, int arch);
 

@@ -34,9 +34,9 @@ int qmdi_cuda_kernel_supports(const qmdi_cuda_kernel *kernel, const qmdi_kernel_
 		   kernel->supports(shape);
 }
 
-const qmdi_cuda_kernel *qmdi_cuda_kernel_choose(const qmdi_kernel_shape *shape, int arch) {
+const qmdi_cuda_kernel *qmdi_cuda_kernel_choose(const qmdi_kernel_shape *shape, int arch, size_t alignment) {
 	for (const qmdi_cuda_kernel *row : rows) {
-		if (qmdi_cuda_kernel_supports(row, shape, arch)) {
+		if (row->alignment <= alignment && qmdi_cuda_kernel_supports(row, shape, arch)) {
 			return row;
 		}
 	}

@@ -12,20 +12,15 @@ static qmdi_cuda_plan *plans; /* all of the process, under the lock */
 
 /* ---- Kernels ---- */
 
-static int is_aligned(const qmdi_tensor_layout *layout, size_t alignment) {
-	return (layout->offset | layout->row_stride | layout->image_stride) % alignment == 0;
-}
-
-/* The best row for a step whose inputs lie so. */
-static const qmdi_cuda_kernel *choose(const qmdi_step *step, const qmdi_tensor_layout *layouts, int capability) {
-	size_t n;
-	const qmdi_cuda_kernel *const *rows = qmdi_cuda_kernels(&n);
-	for (size_t i = 0; i < n; i++)
-		if (qmdi_cuda_kernel_supports(rows[i], &step->shape, capability) &&
-			is_aligned(&layouts[step->inputs[0]], rows[i]->alignment) &&
-			is_aligned(&layouts[step->inputs[1]], step->op == QMDI_OP_ADD ? rows[i]->alignment : 1))
-			return rows[i];
-	return NULL;
+/* The power of two that a step's inputs are aligned to. */
+static size_t input_alignment(const qmdi_step *step, const qmdi_tensor_layout *layouts) {
+	const size_t n_inputs = step->op == QMDI_OP_ADD ? 2 : 1;
+	size_t bits = QMDI_CUDA_ALIGNMENT;
+	for (size_t i = 0; i < n_inputs; i++) {
+		const qmdi_tensor_layout *layout = &layouts[step->inputs[i]];
+		bits |= layout->offset | layout->row_stride | layout->image_stride;
+	}
+	return bits & (~bits + 1);
 }
 
 /* The softmax of all that a step writes, which its launch can do as well; 0 if there is none. */
@@ -46,7 +41,8 @@ static qmd_status choose_kernels(qmdi_cuda_plan *plan, const qmdi_tensor_layout 
 		qmdi_cuda_step *own = &plan->steps[i];
 		if (engine->steps[i].op == QMDI_STEP_SOFTMAX)
 			continue;
-		own->kernel = choose(&engine->steps[i], layouts, plan->device.capability);
+		own->kernel = qmdi_cuda_kernel_choose(&engine->steps[i].shape, plan->device.capability,
+											  input_alignment(&engine->steps[i], layouts));
 		if (!own->kernel)
 			return qmdi_fail(QMD_ERROR_UNSUPPORTED, "step %zu ('%s'): no CUDA kernel computes it on sm_%d", i,
 							 engine->steps[i].name, plan->device.capability);
