@@ -1,5 +1,9 @@
 #include "cuda_fixture.h"
 
+extern "C" {
+#include "base/softmax.h"
+}
+
 qmdt_device_memory::qmdt_device_memory(size_t size)
 	: bytes(static_cast<unsigned char *>(aligned_alloc(256, (size + 256) / 256 * 256))) {
 	ck_assert_ptr_nonnull(bytes);
@@ -45,6 +49,19 @@ std::vector<uint8_t> qmdt_expected_output(qmdt_kernel_case *test) {
 
 bool qmdt_is_equal(const qmdt_kernel_case *test, const std::vector<uint8_t> &expected) {
 	return memcmp(test->output.bytes, expected.data(), expected.size()) == 0;
+}
+
+bool qmdt_has_probabilities(const qmdt_kernel_case *test, const qmdt_cuda_run &run) {
+	std::vector<float> expected(test->shape.out_c);
+	for (size_t i = 0; i < run.probabilities.size(); i += test->shape.out_c) {
+		const uint8_t *logits = static_cast<const uint8_t *>(test->output.view.data) +
+								i / test->shape.out_c * test->output.view.image_stride;
+		qmdi_softmax(reinterpret_cast<const float *>(logits), test->shape.out_c, expected.data());
+		if (memcmp(&run.probabilities[i], expected.data(), expected.size() * sizeof(float)) != 0) {
+			return false;
+		}
+	}
+	return true;
 }
 
 std::string qmdt_describe(const qmdt_kernel_case *test, const qmdt_machine &on) {

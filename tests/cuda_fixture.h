@@ -57,6 +57,9 @@ std::vector<uint8_t> qmdt_expected_output(qmdt_kernel_case *test);
 /* Whether the output's memory is what the reference wrote. */
 bool qmdt_is_equal(const qmdt_kernel_case *test, const std::vector<uint8_t> &expected);
 
+/* Whether a run's probabilities, if it has any, are the library's for the outputs that it wrote. */
+bool qmdt_has_probabilities(const qmdt_kernel_case *test, const qmdt_cuda_run &run);
+
 std::string qmdt_describe(const qmdt_kernel_case *test, const qmdt_machine &on);
 
 #endif

@@ -51,26 +51,43 @@ static void close_stream(void) {
 
 /* ---- Networks of every kind of layer ---- */
 
+/* A network, images for it, and what the reference says of them. */
+typedef struct network {
+	qmd_model *model;
+	qmd_engine *engine;
+	unsigned char *images;
+	float *logits;
+} network;
+
+static network new_network(size_t number, size_t n_images, uint64_t seed) {
+	network net = {.model = qmdt_network(number)};
+	qmdt_ok(qmd_engine_compile(net.model, NULL, &net.engine));
+	net.images = qmdt_images(net.model, n_images, seed);
+	net.logits = qmdt_reference_logits(net.model, net.images, n_images);
+	return net;
+}
+
+static void free_network(network *net) {
+	qmd_engine_free(net->engine);
+	qmd_model_free(net->model);
+	free(net->images);
+	free(net->logits);
+	ck_assert_uint_eq(qmdi_host_n_objects(), 0);
+}
+
 START_TEST(every_network_gives_the_same_logits) {
 	set_machine(1);
-	qmd_model *model = qmdt_network((size_t)_i);
-	qmd_engine *engine;
-	qmdt_ok(qmd_engine_compile(model, NULL, &engine));
-	unsigned char *images = qmdt_images(model, 5, 7);
-	float *expected = qmdt_reference_logits(model, images, 5), logits[64];
+	network net = new_network((size_t)_i, 5, 7);
+	float logits[64];
 	const qmd_context_options options = cuda_options();
-	qmd_context *context = new_context(engine, &options);
+	qmd_context *context = new_context(net.engine, &options);
 	const qmd_output output = {"logits", logits};
-	qmdt_ok(qmd_context_run_images(context, images, 5, &output, 1));
-	ck_assert(qmdt_same_floats(logits, expected, 5 * qmd_engine_n_classes(engine)));
+	qmdt_ok(qmd_context_run_images(context, net.images, 5, &output, 1));
+	ck_assert(qmdt_same_floats(logits, net.logits, 5 * qmd_engine_n_classes(net.engine)));
 	ck_assert_str_eq(device_of(context).device, "cuda:0");
 	ck_assert_str_eq(device_of(context).note, "");
 	qmd_context_free(context);
-	qmd_engine_free(engine);
-	qmd_model_free(model);
-	free(images);
-	free(expected);
-	ck_assert_uint_eq(qmdi_host_n_objects(), 0);
+	free_network(&net);
 }
 END_TEST
 
@@ -174,28 +191,21 @@ END_TEST
 START_TEST(graphs_are_made_anew_when_there_are_too_many) {
 	enum { MOST = QMDI_CUDA_N_GRAPHS + 4 };
 	set_machine(0);
-	qmd_model *model = qmdt_network(0);
-	qmd_engine *engine;
-	qmdt_ok(qmd_engine_compile(model, NULL, &engine));
-	const size_t n_classes = qmd_engine_n_classes(engine);
-	unsigned char *images = qmdt_images(model, MOST, 3);
-	float *expected = qmdt_reference_logits(model, images, MOST), logits[64 * MOST];
+	network net = new_network(0, MOST, 3);
+	const size_t n_classes = qmd_engine_n_classes(net.engine);
+	float logits[64 * MOST];
 	qmd_context_options options = cuda_options();
 	options.max_batch = MOST;
-	qmd_context *context = new_context(engine, &options);
+	qmd_context *context = new_context(net.engine, &options);
 	const qmd_output output = {"logits", logits};
 	for (size_t round = 0; round < 2; round++)
 		for (size_t n = 1; n <= MOST; n++) {
 			memset(logits, 0, sizeof logits);
-			qmdt_ok(qmd_context_run_images(context, images, n, &output, 1));
-			ck_assert(qmdt_same_floats(logits, expected, n * n_classes));
+			qmdt_ok(qmd_context_run_images(context, net.images, n, &output, 1));
+			ck_assert(qmdt_same_floats(logits, net.logits, n * n_classes));
 		}
 	qmd_context_free(context);
-	qmd_engine_free(engine);
-	qmd_model_free(model);
-	free(images);
-	free(expected);
-	ck_assert_uint_eq(qmdi_host_n_objects(), 0);
+	free_network(&net);
 }
 END_TEST
 

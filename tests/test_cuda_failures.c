@@ -55,6 +55,19 @@ static void free_fixture(fixture *f) {
 	ck_assert_uint_eq(qmdi_host_n_objects(), 0);
 }
 
+/* The frames' coordinates to the device; returns the memory that they are in then. */
+static char *move_to_device(fixture *f, qmdi_cuda_stream *stream) {
+	const size_t size = 3 * f->n_atoms * sizeof(double);
+	char *xyz;
+	qmdt_ok(qmdi_cuda_allocate(N_FRAMES * size, (void **)&xyz));
+	for (size_t i = 0; i < N_FRAMES; i++) {
+		qmdt_ok(qmdi_cuda_copy(stream, xyz + i * size, f->xyz[i], size));
+		f->frames[i].xyz = xyz + i * size;
+	}
+	qmdt_ok(qmdi_cuda_stream_wait(stream));
+	return xyz;
+}
+
 static qmd_context_options cuda_options(void) {
 	qmd_context_options options;
 	qmd_context_options_init(&options);
@@ -256,25 +269,17 @@ START_TEST(bad_frames_on_the_device_are_told_by_wait) {
 	float probabilities[N_FRAMES * N_CLASSES];
 	qmdi_cuda_stream *stream;
 	float *out;
-	char *xyz;
-	const size_t size = 3 * f.n_atoms * sizeof(double);
 	qmdt_ok(qmdi_cuda_stream_create(&stream));
 	qmdt_ok(qmdi_cuda_allocate(sizeof probabilities, (void **)&out));
-	qmdt_ok(qmdi_cuda_allocate(N_FRAMES * size, (void **)&xyz));
 	f.xyz[1][3 * 5 + 2] = 1e5;
-	qmd_frame frames[N_FRAMES];
-	for (size_t i = 0; i < N_FRAMES; i++) {
-		qmdt_ok(qmdi_cuda_copy(stream, xyz + i * size, f.xyz[i], size));
-		frames[i] = f.frames[i];
-		frames[i].xyz = xyz + i * size;
-	}
+	char *xyz = move_to_device(&f, stream);
 	options.input_memory = options.output_memory = QMD_MEMORY_DEVICE;
 	options.stream = stream;
 	qmdt_ok(qmd_context_create(f.engine, &options, &context));
-	qmdt_ok(qmd_context_run(context, frames, N_FRAMES, out));
+	qmdt_ok(qmd_context_run(context, f.frames, N_FRAMES, out));
 	qmdt_fails(qmd_context_wait(context), QMD_ERROR_RANGE, "frame 1: atom 5 ");
 	qmdt_ok(qmd_context_wait(context)); /* it has been told */
-	qmdt_ok(qmd_context_run(context, &frames[2], 1, out));
+	qmdt_ok(qmd_context_run(context, &f.frames[2], 1, out));
 	qmdt_ok(qmd_context_wait(context));
 	qmdt_ok(qmdi_cuda_copy(stream, probabilities, out, N_CLASSES * sizeof(float)));
 	qmdt_ok(qmdi_cuda_stream_wait(stream));
@@ -348,17 +353,10 @@ START_TEST(frames_are_copied_again_after_a_failure) {
 	qmd_context_options options = cuda_options();
 	qmd_context *context;
 	float probabilities[2 * N_CLASSES];
-	const size_t size = 3 * f.n_atoms * sizeof(double);
 	qmdi_cuda_stream *stream;
-	char *xyz;
 	qmd_status status = QMD_ERROR_INTERNAL;
 	qmdt_ok(qmdi_cuda_stream_create(&stream));
-	qmdt_ok(qmdi_cuda_allocate(N_FRAMES * size, (void **)&xyz));
-	for (size_t i = 0; i < N_FRAMES; i++) {
-		qmdt_ok(qmdi_cuda_copy(stream, xyz + i * size, f.xyz[i], size));
-		f.frames[i].xyz = xyz + i * size;
-	}
-	qmdt_ok(qmdi_cuda_stream_wait(stream));
+	char *xyz = move_to_device(&f, stream);
 	options.input_memory = QMD_MEMORY_DEVICE;
 	options.graph = _i;
 	qmdt_ok(qmd_context_create(f.engine, &options, &context));

@@ -2,10 +2,6 @@
  * same kernels without it right. */
 #include "cuda_fixture.h"
 
-extern "C" {
-#include "base/softmax.h"
-}
-
 namespace {
 
 struct planted_row {
@@ -38,20 +34,6 @@ qmdi_kernel_shape shape_for(const qmdi_cuda_kernel *row, uint32_t dense_in_c) {
 	return {QMDI_OP_DENSE, QMDI_S8, 1, 1, dense_in_c, 1, 1, out_c, 1, 1, 1, 1, 0, 0, 0, 0, 1, -128, is_head, 0, 0, 0};
 }
 
-/* What the reference says of the probabilities does not come from the row. */
-bool has_probabilities(const qmdt_kernel_case *test, const qmdt_cuda_run &run) {
-	std::vector<float> expected(test->shape.out_c);
-	for (size_t i = 0; i < run.probabilities.size(); i += test->shape.out_c) {
-		const uint8_t *logits = static_cast<const uint8_t *>(test->output.view.data) +
-								i / test->shape.out_c * test->output.view.image_stride;
-		qmdi_softmax(reinterpret_cast<const float *>(logits), test->shape.out_c, expected.data());
-		if (memcmp(&run.probabilities[i], expected.data(), expected.size() * sizeof(float)) != 0) {
-			return false;
-		}
-	}
-	return true;
-}
-
 /* A row with a shape of its own, and what it should give. */
 struct trial {
 	qmdt_kernel_case test;
@@ -74,7 +56,8 @@ struct trial {
 
 	bool is_wrong(uint64_t seed) {
 		qmdt_cuda_run run(&test, row, n_multiprocessors);
-		return run.run(seed, 80, nullptr) != 0 || !qmdt_is_equal(&test, expected) || !has_probabilities(&test, run);
+		return run.run(seed, 80, nullptr) != 0 || !qmdt_is_equal(&test, expected) ||
+			   !qmdt_has_probabilities(&test, run);
 	}
 
 	int count_wrong(int n_seeds) {
