@@ -18,8 +18,8 @@ namespace {
 template <class Params>
 qmdi_cuda_launch launch_of(const qmdi_cuda_entry &entry, unsigned n_blocks, unsigned n_threads, unsigned shared,
 						   const Params &params) {
-	qmdi_cuda_launch launch = {&entry, {n_blocks, 1, 1}, {n_threads, 1, 1}, shared, sizeof params, {}};
-	memcpy(launch.params.bytes, &params, sizeof params);
+	qmdi_cuda_launch launch;
+	ck_assert_int_eq(set_launch(&launch, &entry, {n_blocks, 1}, n_threads, shared, params), 0);
 	return launch;
 }
 
