@@ -26,7 +26,7 @@ cmake --build --preset coverage
 find build-coverage -name '*.gcda' -delete
 # Left out is what builds a copy of its own, what only does again at full length what other tests do, and CUDA's kernels on the
 # emulation, which are not lib/'s and take long without optimization.
-left_out='package|runtime_only|api_reference|python_test_accuracy|test_cuda_(kernels|planted)'
+left_out='package|runtime_only|api_reference|docs_test_guide|python_test_accuracy|test_cuda_(kernels|planted)'
 left_out+='|oracle_test_cuda_program'
 status=0
 ctest --preset coverage -j "$(nproc)" -E "^($left_out)\$" || status=1
