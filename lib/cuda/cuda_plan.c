@@ -14,7 +14,7 @@ static qmdi_cuda_plan *plans; /* all of the process, under the lock */
 
 /* The power of two that a step's inputs are aligned to. */
 static size_t input_alignment(const qmdi_step *step, const qmdi_tensor_layout *layouts) {
-	const size_t n_inputs = step->op == QMDI_OP_ADD ? 2 : 1;
+	const size_t n_inputs = qmdi_step_n_inputs(step);
 	size_t bits = QMDI_CUDA_ALIGNMENT;
 	for (size_t i = 0; i < n_inputs; i++) {
 		const qmdi_tensor_layout *layout = &layouts[step->inputs[i]];

@@ -8,13 +8,6 @@
 
 /* ---- Outputs ---- */
 
-static size_t output_index(const qmd_engine *engine, const char *name) {
-	size_t i = 0;
-	while (strcmp(engine->outputs[i].name, name) != 0)
-		i++;
-	return i;
-}
-
 /* All outputs have equally many elements. */
 static size_t output_bytes(const qmdi_cuda_context *context, size_t n_images) {
 	return n_images * qmd_engine_n_classes(context->engine) * sizeof(float);
@@ -31,7 +24,8 @@ static qmd_status give_outputs(qmdi_cuda_context *context, const qmd_output *out
 							   size_t n_images) {
 	const size_t size = output_bytes(context, n_images);
 	for (size_t i = 0; i < n_outputs; i++) {
-		const size_t offset = context->output_offsets[output_index(context->engine, outputs[i].name)];
+		const size_t offset =
+			context->output_offsets[qmdi_engine_output(context->engine, outputs[i].name) - context->engine->outputs];
 		char *to = (char *)outputs[i].data + output_bytes(context, first);
 		if (context->device_output)
 			QMDI_TRY(qmdi_cuda_copy(context->stream, to, context->results + offset, size));
