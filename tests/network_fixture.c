@@ -4,7 +4,7 @@
 
 #include "base/memory.h"
 #include "base/random.h"
-#include "train/fake_quant.h"
+#include "tensor/fake_quant.h"
 
 qmd_layer qmdt_layer(int32_t kind) {
 	qmd_layer layer;
@@ -50,6 +50,12 @@ int32_t qmdt_add_dropout(qmd_model *model, float rate) {
 	qmd_layer layer = qmdt_layer(QMD_LAYER_DROPOUT);
 	layer.rate = rate;
 	return qmdt_add(model, layer);
+}
+
+const float *qmdt_output(qmdi_network *network, size_t layer) {
+	const float *values;
+	qmdt_ok(qmdi_network_output(network, layer, &values));
+	return values;
 }
 
 /* Half the width of the range of a parameter: of weights such that outputs are about as large as inputs. */
@@ -108,7 +114,7 @@ static void carry_scales(qmd_model *model) {
 void qmdt_quantize(qmd_model *model, uint32_t weight_bits, uint32_t activation_bits, const float *images,
 				   size_t n_images) {
 	qmdi_network *network;
-	qmdt_ok(qmdi_network_create(model, n_images, 1, 0, &network));
+	qmdt_ok(qmdi_network_open(model, NULL, 1, n_images, QMDI_NO_BACKWARD, &network));
 	const qmd_shape shape = model->layers[0].output;
 	memcpy(qmdi_network_input(network), images, n_images * shape.h * shape.w * shape.c * sizeof *images);
 	qmdt_ok(qmdi_network_forward(network, QMDI_INFERENCE, 0, 0));
@@ -122,7 +128,7 @@ void qmdt_quantize(qmd_model *model, uint32_t weight_bits, uint32_t activation_b
 		const size_t n = n_images * layer->output.h * layer->output.w * layer->output.c;
 		if (i < logits)
 			layer->activation_scale =
-				largest_magnitude(qmdi_network_output(network, i), n) / (float)qmdi_quantized_max(activation_bits);
+				largest_magnitude(qmdt_output(network, i), n) / (float)qmdi_quantized_max(activation_bits);
 		if (layer->definition.kind != QMD_LAYER_CONV2D && layer->definition.kind != QMD_LAYER_DENSE)
 			continue;
 		layer->weight_scales = qmdi_zeroed(layer->definition.units, sizeof(float));

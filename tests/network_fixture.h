@@ -17,6 +17,9 @@ int32_t qmdt_add_kind(qmd_model *model, int32_t kind);
 int32_t qmdt_add_sum(qmd_model *model, int32_t a, int32_t b);
 int32_t qmdt_add_dropout(qmd_model *model, float rate);
 
+/* A layer's output after the last forward pass. */
+const float *qmdt_output(qmdi_network *network, size_t layer);
+
 /* Weights uniform in +-sqrt(3 / fan-in), so that activations stay about as large as the images; biases, beta and mean
  * in +-0.5; gamma and variance in 0.5 to 1.5. */
 void qmdt_draw_parameters(qmd_model *model, uint64_t seed);

@@ -4,7 +4,7 @@
 #include <float.h>
 #include <math.h>
 
-#include "train/fake_quant.h"
+#include "tensor/fake_quant.h"
 
 START_TEST(ties_go_to_even) {
 	/* Steps of 0.5 and 0.25 are exact, so x / scale is a tie exactly. */

@@ -13,7 +13,7 @@
 
 static qmdi_network *create(qmd_model *model, size_t batch_size, size_t n_threads) {
 	qmdi_network *network;
-	qmdt_ok(qmdi_network_create(model, batch_size, n_threads, 1, &network));
+	qmdt_ok(qmdi_network_open(model, NULL, n_threads, batch_size, QMDI_BACKWARD_PARAMETERS, &network));
 	return network;
 }
 
@@ -36,7 +36,7 @@ static void check_layer(qmd_shape input, const float *image, qmd_layer layer, co
 	const qmd_shape output = model->layers[1].output;
 	ck_assert_uint_eq((size_t)output.h * output.w * output.c, n);
 	for (size_t i = 0; i < n; i++)
-		ck_assert_float_eq_tol(qmdi_network_output(network, 1)[i], expected[i], 1e-6f);
+		ck_assert_float_eq_tol(qmdt_output(network, 1)[i], expected[i], 1e-6f);
 	qmdi_network_free(network);
 	qmd_model_free(model);
 }
@@ -128,8 +128,8 @@ START_TEST(loss_and_its_gradient_are_those_worked_out_by_hand) {
 	double loss;
 	size_t n_right;
 	qmdt_ok(qmdi_network_forward(network, QMDI_TRAINING, 0, 0));
-	ck_assert_float_eq_tol(qmdi_network_output(network, 2)[0], 0.25f, 1e-6f);
-	ck_assert_float_eq_tol(qmdi_network_output(network, 2)[1], 0.75f, 1e-6f);
+	ck_assert_float_eq_tol(qmdt_output(network, 2)[0], 0.25f, 1e-6f);
+	ck_assert_float_eq_tol(qmdt_output(network, 2)[1], 0.75f, 1e-6f);
 	qmdt_ok(qmdi_network_backward(network, labels, 3, &loss, &n_right));
 	ck_assert_double_eq_tol(loss, (2.0 * log(4.0 / 3.0) + log(4.0)) / 3.0, 1e-7);
 	ck_assert_uint_eq(n_right, 2);
@@ -152,8 +152,8 @@ START_TEST(loss_of_extreme_logits_is_finite) {
 	qmdt_ok(qmdi_network_backward(network, labels, 1, &loss, &n_right));
 	ck_assert_double_eq_tol(loss, 2000.0 + log1p(exp(-1.0)), 1e-6);
 	ck_assert_uint_eq(n_right, 0);
-	ck_assert_float_eq_tol(qmdi_network_output(network, 2)[0], (float)(1.0 / (1.0 + exp(-1.0))), 1e-6f);
-	ck_assert_float_eq(qmdi_network_output(network, 2)[1], 0.0f);
+	ck_assert_float_eq_tol(qmdt_output(network, 2)[0], (float)(1.0 / (1.0 + exp(-1.0))), 1e-6f);
+	ck_assert_float_eq(qmdt_output(network, 2)[1], 0.0f);
 	qmdi_network_free(network);
 	qmd_model_free(model);
 }
@@ -317,7 +317,7 @@ static const float *drop_ones(qmdi_network *network, qmdi_pass pass, uint64_t se
 	for (size_t i = 0; i < qmdi_network_batch_size(network) * DROPOUT_SIZE; i++)
 		input[i] = 1.0f;
 	qmdt_ok(qmdi_network_forward(network, pass, seed, number));
-	return qmdi_network_output(network, 1);
+	return qmdt_output(network, 1);
 }
 
 static size_t n_differing(const float *a, const float *b, size_t n) {
@@ -355,8 +355,7 @@ START_TEST(dropout_masks_follow_from_seed_step_layer_and_element) {
 	const size_t n = (size_t)2 * DROPOUT_SIZE, about_half = n * 4 / 10;
 	float *first = malloc(n * sizeof *first);
 	memcpy(first, drop_ones(network, QMDI_TRAINING, 1, 2), n * sizeof *first);
-	ck_assert_uint_gt(n_differing(first, qmdi_network_output(network, 2), n),
-					  n / 5); /* another layer: half of what is kept */
+	ck_assert_uint_gt(n_differing(first, qmdt_output(network, 2), n), n / 5); /* another layer: half of what is kept */
 	ck_assert_uint_gt(n_differing(first, drop_ones(network, QMDI_TRAINING, 1, 3), n), about_half);
 	ck_assert_uint_gt(n_differing(first, drop_ones(network, QMDI_TRAINING, 2, 2), n), about_half);
 	ck_assert_uint_gt(n_differing(first, first + n / 2, n / 2), about_half / 2); /* another image */
@@ -389,10 +388,10 @@ START_TEST(batchnorm_uses_the_batch_in_training_and_the_running_statistics_after
 
 	qmdt_ok(qmdi_network_forward(network, QMDI_INFERENCE, 0, 0));
 	for (int i = 0; i < 4; i++)
-		ck_assert_float_eq_tol(qmdi_network_output(network, 1)[i], (x[i] - 4.0f) / 3.0f * 2.0f + 0.5f, 1e-6f);
+		ck_assert_float_eq_tol(qmdt_output(network, 1)[i], (x[i] - 4.0f) / 3.0f * 2.0f + 0.5f, 1e-6f);
 	qmdt_ok(qmdi_network_forward(network, QMDI_TRAINING, 0, 0));
 	for (int i = 0; i < 4; i++)
-		ck_assert_float_eq_tol(qmdi_network_output(network, 1)[i], (x[i] - 4.0f) / sqrtf(6.0f) * 2.0f + 0.5f, 1e-6f);
+		ck_assert_float_eq_tol(qmdt_output(network, 1)[i], (x[i] - 4.0f) / sqrtf(6.0f) * 2.0f + 0.5f, 1e-6f);
 	ck_assert_float_eq_tol(model->layers[1].parameters[QMDI_MEAN][0], 4.0f, 1e-6f);
 	ck_assert_float_eq_tol(model->layers[1].parameters[QMDI_VARIANCE][0], 0.75f * 8.0f + 0.25f * 20.0f / 3.0f, 1e-6f);
 	for (int i = 0; i < 4; i++)
@@ -409,10 +408,11 @@ END_TEST
 START_TEST(wrong_sizes_are_refused) {
 	qmd_model *model = qmdt_residual_net(1);
 	qmdi_network *network;
-	qmdt_fails(qmdi_network_create(model, 0, 1, 0, &network), QMD_ERROR_RANGE, "batch size is 0");
-	qmdt_fails(qmdi_network_create(model, 1, 0, 0, &network), QMD_ERROR_RANGE, "threads is 0");
-	qmdt_fails(qmdi_network_create(model, 1, 1025, 0, &network), QMD_ERROR_RANGE, "threads is 1025");
-	qmdt_fails(qmdi_network_create(model, 1u << 30, 1, 0, &network), QMD_ERROR_RANGE, "layer 'input'");
+	qmdt_fails(qmdi_network_open(model, NULL, 1, 0, QMDI_NO_BACKWARD, &network), QMD_ERROR_RANGE, "batch size is 0");
+	qmdt_fails(qmdi_network_open(model, NULL, 0, 1, QMDI_NO_BACKWARD, &network), QMD_ERROR_RANGE, "threads is 0");
+	qmdt_fails(qmdi_network_open(model, NULL, 1025, 1, QMDI_NO_BACKWARD, &network), QMD_ERROR_RANGE, "threads is 1025");
+	qmdt_fails(qmdi_network_open(model, NULL, 1, 1u << 30, QMDI_NO_BACKWARD, &network), QMD_ERROR_RANGE,
+			   "layer 'input'");
 	ck_assert_ptr_null(network);
 	qmdi_network_free(NULL);
 	qmd_model_free(model);
@@ -425,7 +425,7 @@ START_TEST(backward_demands_a_training_pass_and_labels) {
 	double loss;
 	size_t n_right;
 	qmdi_network *network;
-	qmdt_ok(qmdi_network_create(model, 2, 1, 0, &network));
+	qmdt_ok(qmdi_network_open(model, NULL, 1, 2, QMDI_NO_BACKWARD, &network));
 	qmdt_ok(qmdi_network_forward(network, QMDI_TRAINING, 0, 0));
 	qmdt_fails(qmdi_network_backward(network, labels, 1, &loss, &n_right), QMD_ERROR_STATE, "made without");
 	qmdi_network_free(network);
@@ -456,7 +456,7 @@ START_TEST(gradients_of_images_demand_inference) {
 	qmdt_fails(qmdi_network_backward_input(network, weights, &gradient), QMD_ERROR_STATE, "not made for gradients");
 	qmdi_network_free(network);
 
-	qmdt_ok(qmdi_network_create(model, 2, 1, QMDI_BACKWARD_INPUT, &network));
+	qmdt_ok(qmdi_network_open(model, NULL, 1, 2, QMDI_BACKWARD_INPUT, &network));
 	qmdt_fails(qmdi_network_backward_input(network, weights, &gradient), QMD_ERROR_STATE, "none of inference");
 	qmdt_ok(qmdi_network_forward(network, QMDI_TRAINING, 0, 0));
 	qmdt_fails(qmdi_network_backward_input(network, weights, &gradient), QMD_ERROR_STATE, "none of inference");
@@ -472,7 +472,8 @@ END_TEST
 START_TEST(what_is_not_there_is_null) {
 	qmd_model *model = qmdt_residual_net(0);
 	qmdi_network *network = create(model, 1, 1);
-	ck_assert_ptr_null(qmdi_network_output(network, model->n_layers));
+	const float *values;
+	qmdt_fails(qmdi_network_output(network, model->n_layers, &values), QMD_ERROR_RANGE, "the network has");
 	ck_assert_ptr_null(qmdi_network_gradient(network, model->n_layers, 0));
 	ck_assert_ptr_null(qmdi_network_gradient(network, 1, QMDI_MAX_PARAMETERS));
 	ck_assert_ptr_null(qmdi_network_gradient(network, 2, QMDI_WEIGHT));
@@ -489,7 +490,7 @@ START_TEST(lack_of_memory_is_an_error) {
 	size_t nth = 1;
 	for (;; nth++) {
 		qmdt_allocator_install(nth);
-		const qmd_status status = qmdi_network_create(model, 2, 1, 1, &network);
+		const qmd_status status = qmdi_network_open(model, NULL, 1, 2, QMDI_BACKWARD_PARAMETERS, &network);
 		if (status == QMD_OK)
 			qmdi_network_free(network);
 		ck_assert_uint_eq(qmdt_allocator_remove(), 0);

@@ -217,7 +217,7 @@ static float maxpool_margin(const qmdi_layer *layer, const float *x) {
 static float kink_margin(const gradient_case *which, const qmd_model *model, qmdi_network *network) {
 	for (size_t i = 1; which->kink && i < model->n_layers; i++) {
 		const qmdi_layer *layer = &model->layers[i];
-		const float *x = qmdi_network_output(network, i - 1);
+		const float *x = qmdt_output(network, i - 1);
 		const size_t n = (size_t)BATCH * layer->input.h * layer->input.w * layer->input.c;
 		if (layer->definition.kind == which->kink)
 			return which->kink == QMD_LAYER_RELU ? relu_margin(x, n) : maxpool_margin(layer, x);
@@ -262,7 +262,7 @@ START_TEST(gradients_are_those_of_finite_differences) {
 	const gradient_case *which = &gradient_cases[_i];
 	qmd_model *model = build(which);
 	qmdi_network *network;
-	qmdt_ok(qmdi_network_create(model, BATCH, 1, 1, &network));
+	qmdt_ok(qmdi_network_open(model, NULL, 1, BATCH, QMDI_BACKWARD_PARAMETERS, &network));
 	draw(which, model, network, QMDI_TRAINING);
 	double loss;
 	size_t n_right;
@@ -307,7 +307,7 @@ START_TEST(image_gradients_are_those_of_finite_differences) {
 	const size_t n = (size_t)BATCH * which->input.h * which->input.w * which->input.c;
 	qmd_model *model = build(which);
 	qmdi_network *network;
-	qmdt_ok(qmdi_network_create(model, BATCH, 1, QMDI_BACKWARD_INPUT, &network));
+	qmdt_ok(qmdi_network_open(model, NULL, 1, BATCH, QMDI_BACKWARD_INPUT, &network));
 	draw(which, model, network, QMDI_INFERENCE);
 	const float *borrowed;
 	qmdt_ok(qmdi_network_backward_input(network, logit_weights, &borrowed));

@@ -2,7 +2,7 @@
 #include "support.h"
 
 #include "kernel.h"
-#include "train/fake_quant.h"
+#include "tensor/fake_quant.h"
 
 START_TEST(quantize) {
 	static const struct {

@@ -7,7 +7,7 @@
 
 #include "allocator_fixture.h"
 #include "onnx/onnx_internal.h"
-#include "train/fake_quant.h"
+#include "tensor/fake_quant.h"
 
 /* ---- Exporting ---- */
 

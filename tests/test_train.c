@@ -46,15 +46,15 @@ static void check_optimizer(int32_t kind, double beta1, double beta2) {
 	options.beta2 = beta2;
 	options.weight_decay = 0.1;
 	const qmdi_trained arrays[] = {{w[0], N, 1}, {w[1], N, 0}};
-	qmdi_pool *pool;
+	qmdi_tensor_device *device;
 	qmdi_optimizer *optimizer;
-	qmdt_ok(qmdi_pool_create(2, &pool));
-	qmdt_ok(qmdi_optimizer_create(&options, arrays, 2, pool, &optimizer));
+	qmdt_ok(qmdi_tensor_open("cpu", 2, &device));
+	qmdt_ok(qmdi_optimizer_create(&options, arrays, 2, device, &optimizer));
 	for (int t = 1; t <= N_STEPS; t++) {
 		for (int i = 0; i < N; i++)
 			gradient[i] = qmdi_random_f32(6, (uint64_t)t, (uint64_t)i) - 0.5f;
 		const float *gradients[] = {gradient, gradient};
-		qmdi_optimizer_step(optimizer, gradients);
+		qmdt_ok(qmdi_optimizer_step(optimizer, gradients));
 		for (int a = 0; a < 2; a++)
 			for (int i = 0; i < N; i++) {
 				const double g = (double)gradient[i];
@@ -70,7 +70,7 @@ static void check_optimizer(int32_t kind, double beta1, double beta2) {
 		for (int i = 0; i < N; i++)
 			ck_assert_double_eq_tol((double)w[a][i], expected[a][i], 1e-6);
 	qmdi_optimizer_free(optimizer);
-	qmdi_pool_free(pool);
+	qmdi_tensor_close(device);
 }
 
 START_TEST(optimizers_follow_their_formulas) {

@@ -11,7 +11,7 @@
 #include "base/memory.h"
 #include "model/model_internal.h"
 #include "pixels/pixels_internal.h"
-#include "train/fake_quant.h"
+#include "tensor/fake_quant.h"
 
 #define MAX_WEIGHT 127
 #define PASS_LINE_SIZE 256

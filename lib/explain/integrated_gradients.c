@@ -65,7 +65,7 @@ static qmd_status create_worker(const qmdi_explain_job *job, qmdi_explain_worker
 	if (!own->image || !own->background || !own->sums || !own->weights)
 		return QMD_ERROR_MEMORY;
 	QMDI_TRY(qmdi_model_copy(job->subject.model, &own->model));
-	return qmdi_network_create(own->model, BATCH, 1, QMDI_BACKWARD_INPUT, &own->network);
+	return qmdi_network_open(own->model, NULL, 1, BATCH, QMDI_BACKWARD_INPUT, &own->network);
 }
 
 static void destroy_worker(qmdi_explain_worker *worker) {

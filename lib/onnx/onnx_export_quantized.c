@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "train/fake_quant.h"
+#include "tensor/fake_quant.h"
 
 static const qmdi_layer *layer_of(const qmdi_exporter *e, size_t layer) {
 	return &e->model->layers[layer];

@@ -37,7 +37,8 @@ static qmd_status observe(calibration *c, phase what, size_t n) {
 			continue;
 		const qmd_shape shape = c->model->layers[l].output;
 		const size_t n_values = n * shape.h * shape.w * shape.c;
-		const float *x = qmdi_network_output(c->network, l);
+		const float *x;
+		QMDI_TRY(qmdi_network_output(c->network, l, &x));
 		if (what == HISTOGRAMS)
 			qmdi_observe_histogram(&c->observers[l], x, n_values);
 		else if (qmdi_observe_range(&c->observers[l], x, n_values) != QMD_OK)
@@ -70,7 +71,7 @@ static qmd_status set_up(calibration *c) {
 	for (size_t i = 0; i < n; i++)
 		c->order[i] = (uint32_t)i;
 	qmdi_random_shuffle(c->options->seed, ORDER_STREAM, c->order, n);
-	return qmdi_network_create(c->model, c->batch_size, c->options->n_threads, QMDI_NO_BACKWARD, &c->network);
+	return qmdi_network_open(c->model, NULL, c->options->n_threads, c->batch_size, QMDI_NO_BACKWARD, &c->network);
 }
 
 static void tear_down(calibration *c) {

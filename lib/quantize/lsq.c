@@ -18,6 +18,7 @@ struct qmdi_lsq {
 	size_t n_weight;   /* scales of weights */
 	float *logarithms; /* [n] */
 	float *gradients;  /* [n]; 0 where a layer owns no activation scale */
+	qmdi_tensor_device *device; /* the host: scales are few */
 	qmdi_optimizer *optimizer;
 };
 
@@ -60,7 +61,8 @@ static qmd_status make(qmdi_lsq *lsq, const qmd_train_options *options) {
 	adam.weight_decay = 0;
 	adam.epsilon = 1e-20; /* these gradients are small; Adam's steps do not depend on their size */
 	const qmdi_trained scales = {.values = lsq->logarithms, .n = lsq->n};
-	return qmdi_optimizer_create(&adam, &scales, 1, NULL, &lsq->optimizer);
+	QMDI_TRY(qmdi_tensor_open("cpu", 1, &lsq->device));
+	return qmdi_optimizer_create(&adam, &scales, 1, lsq->device, &lsq->optimizer);
 }
 
 qmd_status qmdi_lsq_create(qmd_model *model, const size_t *owners, const qmd_train_options *options,
@@ -83,6 +85,7 @@ void qmdi_lsq_free(qmdi_lsq *lsq) {
 	if (!lsq)
 		return;
 	qmdi_optimizer_free(lsq->optimizer);
+	qmdi_tensor_close(lsq->device);
 	qmdi_release(lsq->logarithms);
 	qmdi_release(lsq->gradients);
 	qmdi_release(lsq);
@@ -90,20 +93,21 @@ void qmdi_lsq_free(qmdi_lsq *lsq) {
 
 /* d loss / d log(scale) = scale * d loss / d scale. Whichever layer of those that share a scale has a gradient, it goes
  * to the owner. */
-static void take_gradients(qmdi_lsq *lsq, const qmdi_network *network) {
+static qmd_status take_gradients(qmdi_lsq *lsq, const qmdi_network *network) {
 	const qmd_model *model = lsq->model;
 	float *weight_gradients = lsq->gradients, *activation_gradients = lsq->gradients + lsq->n_weight;
 	for (size_t l = 0; l < model->n_layers; l++)
 		activation_gradients[l] = 0.0f;
 	for (size_t l = 0; l < model->n_layers; l++) {
-		const float *weight;
+		const size_t n = n_weight_scales(model, l);
 		float activation;
-		qmdi_network_scale_gradients(network, l, &weight, &activation);
-		for (size_t u = 0; u < n_weight_scales(model, l); u++)
-			*weight_gradients++ = weight ? model->layers[l].weight_scales[u] * weight[u] : 0.0f;
+		QMDI_TRY(qmdi_network_scale_gradients(network, l, n > 0 ? weight_gradients : NULL, &activation));
+		for (size_t u = 0; u < n; u++)
+			*weight_gradients++ *= model->layers[l].weight_scales[u];
 		if (trains_activations(model) && lsq->owners[l] != QMDI_NO_OWNER && lsq->owners[l] > 0)
 			activation_gradients[lsq->owners[l]] += model->layers[l].activation_scale * activation;
 	}
+	return QMD_OK;
 }
 
 static void set_scales(const qmdi_lsq *lsq) {
@@ -117,10 +121,11 @@ static void set_scales(const qmdi_lsq *lsq) {
 	}
 }
 
-void qmdi_lsq_step(qmdi_lsq *lsq, const qmdi_network *network) {
-	take_gradients(lsq, network);
+qmd_status qmdi_lsq_step(qmdi_lsq *lsq, const qmdi_network *network) {
+	QMDI_TRY(take_gradients(lsq, network));
 	const float *gradients = lsq->gradients;
-	qmdi_optimizer_step(lsq->optimizer, &gradients);
+	QMDI_TRY(qmdi_optimizer_step(lsq->optimizer, &gradients));
 	set_scales(lsq);
 	qmdi_weight_scales_fit_biases(lsq->model);
+	return QMD_OK;
 }

@@ -17,6 +17,6 @@ qmd_status qmdi_lsq_create(qmd_model *model, const size_t *owners, const qmd_tra
 void qmdi_lsq_free(qmdi_lsq *lsq);
 
 /* After a backward pass: one step of all scales. */
-void qmdi_lsq_step(qmdi_lsq *lsq, const qmdi_network *network);
+qmd_status qmdi_lsq_step(qmdi_lsq *lsq, const qmdi_network *network);
 
 #endif

@@ -55,8 +55,7 @@ static qmd_status check_options(qmd_quantize_options *o) {
 /* ---- Fine-tuning ---- */
 
 static qmd_status step_scales(void *lsq, const qmdi_network *network) {
-	qmdi_lsq_step(lsq, network);
-	return QMD_OK;
+	return qmdi_lsq_step(lsq, network);
 }
 
 static qmd_status fine_tune(qmd_model *model, const qmdi_images *images, const qmd_quantize_options *options,

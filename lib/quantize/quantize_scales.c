@@ -3,7 +3,7 @@
 #include <math.h>
 
 #include "base/memory.h"
-#include "train/fake_quant.h"
+#include "tensor/fake_quant.h"
 
 /* Half of what an int32 holds goes to the bias at most. */
 #define BIAS_MAX 0x1p30

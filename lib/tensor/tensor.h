@@ -85,7 +85,7 @@ typedef struct qmdi_tensor_ops {
 
 	/* ---- The device ---- */
 
-	/* `device` is what follows "cuda:", or 0. */
+	/* `number` is what follows "cuda:", or -1: the thread's current one. */
 	qmd_status (*open)(qmdi_tensor_device *device, int number, size_t n_threads);
 	void (*close)(qmdi_tensor_device *device);
 	/* Every call below but those of memory stands between these two. They set what computing needs (threads,
@@ -101,10 +101,12 @@ typedef struct qmdi_tensor_ops {
 	/* The same for the host's side of copies. */
 	qmd_status (*allocate_host)(qmdi_tensor_device *device, size_t n, float **array);
 	void (*release_host)(qmdi_tensor_device *device, float *array);
-	/* `from` is borrowed until the next download(). */
+	/* `from` is borrowed until the next download() or wait(). */
 	qmd_status (*upload)(qmdi_tensor_device *device, const float *from, size_t n, float *to);
 	/* Waits. */
 	qmd_status (*download)(qmdi_tensor_device *device, const float *from, size_t n, float *to);
+	/* Waits as download() does, without one. */
+	qmd_status (*wait)(qmdi_tensor_device *device);
 	/* Bytes that could still be allocated; SIZE_MAX where nobody knows. */
 	qmd_status (*available)(qmdi_tensor_device *device, size_t *bytes);
 

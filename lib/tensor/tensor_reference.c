@@ -51,6 +51,11 @@ static qmd_status copy_floats(qmdi_tensor_device *device, const float *from, siz
 	return QMD_OK;
 }
 
+static qmd_status wait_for_nothing(qmdi_tensor_device *device) {
+	(void)device;
+	return QMD_OK;
+}
+
 static qmd_status available(qmdi_tensor_device *device, size_t *bytes) {
 	(void)device;
 	*bytes = SIZE_MAX;
@@ -327,6 +332,7 @@ const qmdi_tensor_ops qmdi_tensor_reference = {
 	.release_host = release,
 	.upload = copy_floats,
 	.download = copy_floats,
+	.wait = wait_for_nothing,
 	.available = available,
 	.linear_create = qmdi_reference_linear_create,
 	.linear_destroy = destroy_plan,

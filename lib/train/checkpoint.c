@@ -66,12 +66,11 @@ qmd_status qmdi_checkpoint_save(const char *path, const qmd_model *model, const 
 	qmdi_writer progress = {0}, weights = {0}, moments = {0};
 	write_state(state, hash, &progress);
 	write_weights(model, &weights);
-	qmdi_optimizer_write(optimizer, &moments);
-	qmd_status status = progress.status;
+	qmd_status status = qmdi_optimizer_write(optimizer, &moments);
+	if (status == QMD_OK)
+		status = progress.status;
 	if (status == QMD_OK)
 		status = weights.status;
-	if (status == QMD_OK)
-		status = moments.status;
 	if (status == QMD_OK) {
 		const qmdi_section sections[] = {{"state", progress.data, progress.size},
 										 {"weights", weights.data, weights.size},

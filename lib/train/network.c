@@ -1,102 +1,10 @@
-/* Making a network and running its passes; what the layers do is in network_<kind>.c. */
+/* Making a network and running its passes; which operations a layer asks for is in network_nodes.c. */
 #include "network_internal.h"
 
-#include <limits.h>
 #include <math.h>
-#include <omp.h>
 #include <string.h>
-#include <unistd.h>
-
-float *qmdi_network_floats(size_t n) {
-	float *values = qmdi_aligned(n, sizeof *values);
-	if (values)
-		memset(values, 0, n * sizeof *values);
-	return values;
-}
-
-qmd_status qmdi_network_check(const qmdi_node *node, dnnl_status_t status, const char *call) {
-	if (status == dnnl_success)
-		return QMD_OK;
-	const qmd_status found = status == dnnl_out_of_memory   ? QMD_ERROR_MEMORY
-							 : status == dnnl_unimplemented ? QMD_ERROR_UNSUPPORTED
-															: QMD_ERROR_INTERNAL;
-	return qmdi_fail(found, "layer '%s': oneDNN's %s returned %d", node->layer->name, call, (int)status);
-}
-
-/* ---- The caller's threads and floating-point environment ---- */
-
-/* A forked process has none of the threads that GNU OpenMP waits for. */
-static qmd_status check_process(const qmdi_network *network) {
-	static _Thread_local pid_t process; /* where this thread first had others beside it; 0: nowhere */
-	if (network->n_threads == 1)
-		return QMD_OK;
-	if (process == 0)
-		process = getpid();
-	return process == getpid()
-			   ? QMD_OK
-			   : qmdi_fail(QMD_ERROR_STATE,
-						   "%zu threads in a process that was forked after OpenMP had started its own, which would "
-						   "wait for ever: set n_threads to 1, or fork before",
-						   network->n_threads);
-}
-
-static qmd_status enter(qmdi_network *network) {
-	QMDI_TRY(check_process(network));
-	qmdi_float_enter(&network->environments[0]);
-	network->caller_threads = omp_get_max_threads();
-	omp_set_num_threads((int)network->n_threads);
-	/* Threads that a host started may run in another environment. */
-#pragma omp parallel
-	{
-		const int thread = omp_get_thread_num();
-		if (thread > 0 && (size_t)thread < network->n_threads)
-			qmdi_float_enter(&network->environments[thread]);
-	}
-	return QMD_OK;
-}
-
-static void leave(qmdi_network *network) {
-#pragma omp parallel
-	{
-		const int thread = omp_get_thread_num();
-		if (thread > 0 && (size_t)thread < network->n_threads)
-			qmdi_float_leave(&network->environments[thread]);
-	}
-	omp_set_num_threads(network->caller_threads);
-	qmdi_float_leave(&network->environments[0]);
-}
 
 /* ---- Creation ---- */
-
-static const qmdi_node_kind input_node = {.create = NULL};
-
-static const qmdi_node_kind *kind_of(int32_t kind) {
-	switch (kind) {
-	case QMD_LAYER_INPUT:
-		return &input_node;
-	case QMD_LAYER_CONV2D:
-	case QMD_LAYER_DENSE:
-		return &qmdi_linear_node;
-	case QMD_LAYER_RELU:
-		return &qmdi_relu_node;
-	case QMD_LAYER_MAXPOOL:
-	case QMD_LAYER_AVGPOOL:
-	case QMD_LAYER_GLOBAL_AVGPOOL:
-		return &qmdi_pool_node;
-	case QMD_LAYER_BATCHNORM:
-		return &qmdi_batchnorm_node;
-	case QMD_LAYER_DROPOUT:
-		return &qmdi_dropout_node;
-	case QMD_LAYER_ADD:
-		return &qmdi_add_node;
-	case QMD_LAYER_FLATTEN:
-		return &qmdi_flatten_node;
-	case QMD_LAYER_SOFTMAX:
-		return &qmdi_softmax_node;
-	default:
-		return NULL;
-	}
-}
 
 static int is_trained(const qmdi_layer *layer, size_t parameter) {
 	return layer->n_parameters[parameter] > 0 && parameter < 2; /* weight, bias; gamma, beta */
@@ -107,7 +15,7 @@ static qmd_status define_node(qmdi_network *network, size_t index) {
 	qmdi_node *node = &network->nodes[index];
 	node->index = index;
 	node->layer = &network->model->layers[index];
-	node->kind = kind_of(node->layer->definition.kind);
+	node->kind = qmdi_node_kind_of(node->layer->definition.kind);
 	if (!node->kind)
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "layer '%s': kind %d cannot be computed", node->layer->name,
 						 node->layer->definition.kind);
@@ -128,29 +36,28 @@ static qmd_status define_node(qmdi_network *network, size_t index) {
 }
 
 static qmd_status allocate_node(qmdi_network *network, qmdi_node *node) {
-	if (!node->kind->has_no_buffer && !(node->buffer = qmdi_network_floats(node->n)))
-		return QMD_ERROR_MEMORY;
+	if (!node->kind->has_no_buffer)
+		QMDI_TRY(QMDI_OP(network, allocate, node->n, &node->buffer));
 	node->output = node->buffer;
-	if (node->wants_gradient && !(node->gradient = qmdi_network_floats(node->n)))
-		return QMD_ERROR_MEMORY;
+	if (node->wants_gradient)
+		QMDI_TRY(QMDI_OP(network, allocate, node->n, &node->gradient));
 	if (network->backward != QMDI_BACKWARD_PARAMETERS)
 		return QMD_OK;
 	for (size_t i = 0; i < QMDI_MAX_PARAMETERS; i++)
-		if (is_trained(node->layer, i) &&
-			!(node->parameter_gradients[i] = qmdi_network_floats(node->layer->n_parameters[i])))
-			return QMD_ERROR_MEMORY;
+		if (is_trained(node->layer, i))
+			QMDI_TRY(QMDI_OP(network, allocate, node->layer->n_parameters[i], &node->parameter_gradients[i]));
 	return QMD_OK;
 }
 
-static qmd_status create_oneDNN(qmdi_network *network) {
-	const qmdi_node *input = &network->nodes[0];
-	QMDI_TRY(qmdi_network_check(input, dnnl_engine_create(&network->engine, dnnl_cpu, 0), "dnnl_engine_create"));
-	QMDI_TRY(qmdi_network_check(input, dnnl_stream_create(&network->stream, network->engine, dnnl_stream_default_flags),
-								"dnnl_stream_create"));
-	QMDI_TRY(qmdi_network_check(input, dnnl_primitive_attr_create(&network->attributes), "dnnl_primitive_attr_create"));
-	/* An environment variable could ask for bfloat16 instead. */
-	return qmdi_network_check(input, dnnl_primitive_attr_set_fpmath_mode(network->attributes, dnnl_fpmath_mode_strict),
-							  "dnnl_primitive_attr_set_fpmath_mode");
+/* What the host writes and reads at every pass. */
+static qmd_status allocate_host_side(qmdi_network *network) {
+	QMDI_TRY(QMDI_OP(network, allocate_host, network->logits->n, &network->logit_gradients));
+	if (network->ops->is_host) {
+		network->images = network->nodes[0].buffer;
+		return QMD_OK;
+	}
+	QMDI_TRY(QMDI_OP(network, allocate_host, network->nodes[0].n, &network->images));
+	return QMDI_OP(network, allocate_host, network->logits->n, &network->logit_values);
 }
 
 static qmd_status create_nodes(qmdi_network *network) {
@@ -161,12 +68,11 @@ static qmd_status create_nodes(qmdi_network *network) {
 		if (network->nodes[i].wants_gradient && network->nodes[i].n > largest)
 			largest = network->nodes[i].n;
 	}
-	if (largest > 0 && (!(network->scratch = qmdi_network_floats(largest)) ||
-						!(network->image_sums = qmdi_network_floats(network->batch_size))))
-		return QMD_ERROR_MEMORY;
+	if (largest > 0)
+		QMDI_TRY(QMDI_OP(network, allocate, largest, &network->scratch));
 	network->logits = &network->nodes[qmdi_model_logits(network->model)];
 	network->n_classes = network->logits->image_size;
-	QMDI_TRY(create_oneDNN(network));
+	QMDI_TRY(allocate_host_side(network));
 	for (size_t i = 0; i < network->n_nodes; i++)
 		if (network->nodes[i].kind->create)
 			QMDI_TRY(network->nodes[i].kind->create(network, &network->nodes[i]));
@@ -174,75 +80,108 @@ static qmd_status create_nodes(qmdi_network *network) {
 }
 
 static qmd_status create_within(qmdi_network *network) {
-	network->environments = qmdi_array(network->n_threads, sizeof *network->environments);
-	if (!network->environments)
+	network->nodes = qmdi_zeroed(network->n_nodes, sizeof *network->nodes);
+	if (!network->nodes)
 		return QMD_ERROR_MEMORY;
-	QMDI_TRY(enter(network)); /* oneDNN divides the work when a primitive is made */
+	QMDI_TRY(network->ops->enter(network->device)); /* the threads that are there then share the work */
 	const qmd_status status = create_nodes(network);
-	leave(network);
+	network->ops->leave(network->device);
 	return status;
 }
 
-qmd_status qmdi_network_create(qmd_model *model, size_t batch_size, size_t n_threads, qmdi_backward backward,
+/* Bytes of the device for each image: outputs, their gradients, masks, rounded copies; cuDNN's own come on top. */
+static size_t bytes_per_image(const qmd_model *model, qmdi_backward backward) {
+	size_t n = 0;
+	for (size_t l = 0; l < model->n_layers; l++) {
+		const qmd_shape shape = model->layers[l].output;
+		const size_t copies = (backward == QMDI_NO_BACKWARD ? 1u : 2u) + (model->layers[l].activation_scale > 0.0f) +
+							  (model->layers[l].definition.kind == QMD_LAYER_DROPOUT);
+		n += copies * shape.h * shape.w * shape.c;
+	}
+	return n * sizeof(float);
+}
+
+/* After QMD_ERROR_MEMORY, when everything has been given back. */
+static qmd_status explain_memory(const qmdi_replica *replica, size_t batch_size, qmdi_backward backward) {
+	qmdi_tensor_device *device = qmdi_replica_device(replica);
+	const size_t per_image = bytes_per_image(qmdi_replica_model(replica), backward);
+	size_t available = 0;
+	if (device->ops->available(device, &available) != QMD_OK || available == SIZE_MAX || per_image == 0)
+		return QMD_ERROR_MEMORY;
+	return qmdi_fail_within(
+		QMD_ERROR_MEMORY,
+		"a batch of %zu images takes about %zu MB on device '%s' beside the weights, %zu MB are left, "
+		"enough for at most %zu images",
+		batch_size, batch_size * per_image >> 20, device->ops->name, available >> 20, available / per_image);
+}
+
+qmd_status qmdi_network_create(qmdi_replica *replica, size_t batch_size, qmdi_backward backward,
 							   qmdi_network **network) {
 	*network = NULL;
 	if (batch_size < 1 || batch_size > QMDI_MAX_ELEMENTS)
 		return qmdi_fail(QMD_ERROR_RANGE, "batch size is %zu, expected 1 to %u", batch_size, QMDI_MAX_ELEMENTS);
-	if (n_threads < 1 || n_threads > QMDI_NETWORK_MAX_THREADS)
-		return qmdi_fail(QMD_ERROR_RANGE, "number of threads is %zu, expected 1 to %d", n_threads,
-						 QMDI_NETWORK_MAX_THREADS);
 	qmdi_network *created = qmdi_zeroed(1, sizeof *created);
 	if (!created)
 		return QMD_ERROR_MEMORY;
-	created->model = model;
-	created->n_nodes = model->n_layers;
+	created->replica = qmdi_replica_hold(replica);
+	created->model = qmdi_replica_model(replica);
+	created->device = qmdi_replica_device(replica);
+	created->ops = created->device->ops;
+	created->n_nodes = created->model->n_layers;
 	created->batch_size = batch_size;
-	created->n_threads = n_threads;
 	created->backward = backward;
-	created->nodes = qmdi_zeroed(model->n_layers, sizeof *created->nodes);
-	const qmd_status status = created->nodes ? create_within(created) : QMD_ERROR_MEMORY;
+	const qmd_status status = create_within(created);
 	if (status != QMD_OK) {
 		qmdi_network_free(created);
-		return status;
+		return status == QMD_ERROR_MEMORY ? explain_memory(replica, batch_size, backward) : status;
 	}
 	*network = created;
 	return QMD_OK;
 }
 
-static void free_node(qmdi_node *node) {
+qmd_status qmdi_network_open(qmd_model *model, const char *device, size_t n_threads, size_t batch_size,
+							 qmdi_backward backward, qmdi_network **network) {
+	*network = NULL;
+	qmdi_replica *replica;
+	QMDI_TRY(qmdi_replica_create(model, device, n_threads, &replica));
+	const qmd_status status = qmdi_network_create(replica, batch_size, backward, network);
+	qmdi_replica_release(replica);
+	return status;
+}
+
+static void free_node(qmdi_network *network, qmdi_node *node) {
 	if (node->state)
-		node->kind->destroy(node);
-	qmdi_release_aligned(node->buffer);
-	qmdi_release_aligned(node->gradient);
-	qmdi_release_aligned(node->quantized);
-	qmdi_release_aligned(node->quantized_weight);
-	qmdi_release_aligned(node->quantized_bias);
-	qmdi_release_aligned(node->weight_scale_gradients);
+		node->kind->destroy(network, node);
+	float *const tensors[] = {node->buffer,           node->gradient,       node->quantized,
+							  node->quantized_weight, node->quantized_bias, node->weight_scale_gradients,
+							  node->scale_gradient};
+	for (size_t i = 0; i < sizeof tensors / sizeof *tensors; i++)
+		QMDI_OP(network, release, tensors[i]);
 	for (int i = 0; i < QMDI_MAX_PARAMETERS; i++)
-		qmdi_release_aligned(node->parameter_gradients[i]);
+		QMDI_OP(network, release, node->parameter_gradients[i]);
 }
 
 void qmdi_network_free(qmdi_network *network) {
 	if (!network)
 		return;
+	if (!network->ops->is_host)
+		QMDI_OP(network, release_host, network->images);
 	for (size_t i = 0; network->nodes && i < network->n_nodes; i++)
-		free_node(&network->nodes[i]);
+		free_node(network, &network->nodes[i]);
 	qmdi_release(network->nodes);
-	qmdi_release_aligned(network->scratch);
-	qmdi_release_aligned(network->image_sums);
-	qmdi_release(network->environments);
-	if (network->attributes)
-		dnnl_primitive_attr_destroy(network->attributes);
-	if (network->stream)
-		dnnl_stream_destroy(network->stream);
-	if (network->engine)
-		dnnl_engine_destroy(network->engine);
+	QMDI_OP(network, release, network->scratch);
+	QMDI_OP(network, release_host, network->logit_values);
+	QMDI_OP(network, release_host, network->logit_gradients);
+	QMDI_OP(network, release_host, network->values);
+	qmdi_replica_release(network->replica);
 	qmdi_release(network);
 }
 
 /* ---- Forward ---- */
 
 static qmd_status forward_nodes(qmdi_network *network) {
+	if (!network->ops->is_host)
+		QMDI_TRY(QMDI_OP(network, upload, network->images, network->nodes[0].n, network->nodes[0].buffer));
 	for (size_t i = 1; i < network->n_nodes; i++) {
 		qmdi_node *node = &network->nodes[i];
 		QMDI_TRY(node->kind->forward(network, node));
@@ -251,14 +190,22 @@ static qmd_status forward_nodes(qmdi_network *network) {
 	return QMD_OK;
 }
 
+static qmd_status download_logits(qmdi_network *network) {
+	return network->ops->is_host
+			   ? QMD_OK
+			   : QMDI_OP(network, download, network->logits->output, network->logits->n, network->logit_values);
+}
+
 qmd_status qmdi_network_forward(qmdi_network *network, qmdi_pass pass, uint64_t seed, uint64_t step) {
 	network->pass = pass;
 	network->seed = seed;
 	network->step = step;
 	network->has_run = 0;
-	QMDI_TRY(enter(network));
-	const qmd_status status = forward_nodes(network);
-	leave(network);
+	QMDI_TRY(network->ops->enter(network->device));
+	qmd_status status = forward_nodes(network);
+	if (status == QMD_OK)
+		status = download_logits(network);
+	network->ops->leave(network->device);
 	network->has_run = status == QMD_OK;
 	return status;
 }
@@ -288,55 +235,52 @@ static size_t largest_of(const float *logits, size_t n_classes) {
 	return largest;
 }
 
-/* The loss and the gradient of the logits. */
+/* The loss, and the gradient of the logits by it. */
 static void start_from_loss(qmdi_network *network, const uint32_t *labels, size_t n, double *loss, size_t *n_right) {
-	qmdi_node *node = network->logits;
 	const size_t n_classes = network->n_classes;
+	const float *values = qmdi_network_logits(network);
 	double sum = 0.0;
 	size_t right = 0;
-	memset(node->gradient, 0, node->n * sizeof *node->gradient);
+	memset(network->logit_gradients, 0, network->logits->n * sizeof *network->logit_gradients);
 	for (size_t i = 0; i < n; i++) {
-		const float *logits = node->output + i * n_classes;
-		sum += cross_entropy(logits, n_classes, labels[i], 1.0 / (double)n, node->gradient + i * n_classes);
+		const float *logits = values + i * n_classes;
+		sum += cross_entropy(logits, n_classes, labels[i], 1.0 / (double)n, network->logit_gradients + i * n_classes);
 		right += largest_of(logits, n_classes) == labels[i];
 	}
 	*loss = sum / (double)n;
 	*n_right = right;
 }
 
-static void add_to(const float *source, size_t n, float *sum) {
-#pragma omp parallel for schedule(static)
-	for (size_t i = 0; i < n; i++)
-		sum[i] += source[i];
-}
-
 /* An input that several layers read gets the sum of their gradients. */
-static qmd_status backward_input(qmdi_network *network, qmdi_node *node, qmdi_node *input) {
+static qmd_status backward_to(qmdi_network *network, qmdi_node *node, qmdi_node *input) {
 	if (!input->is_reached) {
 		input->is_reached = 1;
-		return node->kind->backward_input(network, node, input->gradient);
+		return node->kind->backward(network, node, input->gradient);
 	}
-	QMDI_TRY(node->kind->backward_input(network, node, network->scratch));
-	add_to(network->scratch, input->n, input->gradient);
-	return QMD_OK;
+	QMDI_TRY(node->kind->backward(network, node, network->scratch));
+	return QMDI_OP(network, add, input->n, input->gradient, network->scratch, input->gradient);
 }
 
-/* The way back begins at the logits, whose gradient is there. */
+static qmd_status backward_node(qmdi_network *network, qmdi_node *node) {
+	size_t n_wanting = 0;
+	QMDI_TRY(qmdi_node_unquantize_gradient(network, node));
+	for (size_t i = 0; i < node->n_inputs; i++)
+		if (node->inputs[i]->wants_gradient) {
+			n_wanting++;
+			QMDI_TRY(backward_to(network, node, node->inputs[i]));
+		}
+	return n_wanting == 0 ? node->kind->backward(network, node, NULL) : QMD_OK;
+}
+
+/* From the logits, whose gradient the host has, back. */
 static qmd_status backward_nodes(qmdi_network *network) {
 	for (size_t i = 0; i < network->n_nodes; i++)
-		network->nodes[i].is_reached = 0;
+		network->nodes[i].is_reached = network->nodes[i].has_scale_gradient = 0;
 	network->logits->is_reached = 1;
-	for (size_t i = network->logits->index; i > 0; i--) {
-		qmdi_node *node = &network->nodes[i];
-		if (!node->is_reached)
-			continue;
-		qmdi_node_unquantize_gradient(network, node);
-		if (network->backward == QMDI_BACKWARD_PARAMETERS && node->kind->backward_parameters)
-			QMDI_TRY(node->kind->backward_parameters(network, node));
-		for (size_t j = 0; j < node->n_inputs; j++)
-			if (node->inputs[j]->wants_gradient)
-				QMDI_TRY(backward_input(network, node, node->inputs[j]));
-	}
+	QMDI_TRY(QMDI_OP(network, upload, network->logit_gradients, network->logits->n, network->logits->gradient));
+	for (size_t i = network->logits->index; i > 0; i--)
+		if (network->nodes[i].is_reached)
+			QMDI_TRY(backward_node(network, &network->nodes[i]));
 	return QMD_OK;
 }
 
@@ -357,11 +301,25 @@ static qmd_status check_backward(const qmdi_network *network, const uint32_t *la
 qmd_status qmdi_network_backward(qmdi_network *network, const uint32_t *labels, size_t n, double *loss,
 								 size_t *n_right) {
 	QMDI_TRY(check_backward(network, labels, n));
-	QMDI_TRY(enter(network));
+	QMDI_TRY(network->ops->enter(network->device));
 	start_from_loss(network, labels, n, loss, n_right);
 	const qmd_status status = backward_nodes(network);
-	leave(network);
+	network->ops->leave(network->device);
 	return status;
+}
+
+/* A layer's numbers in the host's memory. */
+static qmd_status bring(qmdi_network *network, const float *tensor, size_t n, const float **values) {
+	*values = tensor;
+	if (network->ops->is_host)
+		return QMD_OK;
+	size_t largest = 0;
+	for (size_t i = 0; i < network->n_nodes; i++)
+		largest = network->nodes[i].n > largest ? network->nodes[i].n : largest;
+	if (!network->values)
+		QMDI_TRY(QMDI_OP(network, allocate_host, largest, &network->values));
+	*values = network->values;
+	return QMDI_OP(network, download, tensor, n, network->values);
 }
 
 qmd_status qmdi_network_backward_input(qmdi_network *network, const float *weights, const float **gradient) {
@@ -369,12 +327,12 @@ qmd_status qmdi_network_backward_input(qmdi_network *network, const float *weigh
 		return qmdi_fail(QMD_ERROR_STATE, "backward pass: the network was not made for gradients of its input");
 	if (!network->has_run || network->pass != QMDI_INFERENCE)
 		return qmdi_fail(QMD_ERROR_STATE, "backward pass: the last forward pass was none of inference");
-	QMDI_TRY(enter(network));
-	memcpy(network->logits->gradient, weights, network->logits->n * sizeof *weights);
+	memcpy(network->logit_gradients, weights, network->logits->n * sizeof *weights);
+	QMDI_TRY(network->ops->enter(network->device));
 	const qmd_status status = backward_nodes(network);
-	leave(network);
-	*gradient = network->nodes[0].gradient;
-	return status;
+	network->ops->leave(network->device);
+	QMDI_TRY(status);
+	return bring(network, network->nodes[0].gradient, network->nodes[0].n, gradient);
 }
 
 /* ---- Asking ---- */
@@ -384,15 +342,22 @@ size_t qmdi_network_batch_size(const qmdi_network *network) {
 }
 
 float *qmdi_network_input(qmdi_network *network) {
-	return network->nodes[0].buffer;
+	return network->images;
 }
 
-const float *qmdi_network_output(qmdi_network *network, size_t layer) {
-	return layer < network->n_nodes ? network->nodes[layer].output : NULL;
+static qmd_status check_layer(const qmdi_network *network, size_t layer) {
+	return layer < network->n_nodes
+			   ? QMD_OK
+			   : qmdi_fail(QMD_ERROR_RANGE, "layer %zu, but the network has %zu", layer, network->n_nodes);
+}
+
+qmd_status qmdi_network_output(qmdi_network *network, size_t layer, const float **values) {
+	QMDI_TRY(check_layer(network, layer));
+	return bring(network, network->nodes[layer].output, network->nodes[layer].n, values);
 }
 
 const float *qmdi_network_logits(qmdi_network *network) {
-	return network->logits->output;
+	return network->ops->is_host ? network->logits->output : network->logit_values;
 }
 
 const float *qmdi_network_gradient(const qmdi_network *network, size_t layer, size_t parameter) {
@@ -401,8 +366,16 @@ const float *qmdi_network_gradient(const qmdi_network *network, size_t layer, si
 	return network->nodes[layer].parameter_gradients[parameter];
 }
 
-void qmdi_network_scale_gradients(const qmdi_network *network, size_t layer, const float **weight, float *activation) {
-	const qmdi_node *node = layer < network->n_nodes ? &network->nodes[layer] : NULL;
-	*weight = node ? node->weight_scale_gradients : NULL;
-	*activation = node ? node->activation_scale_gradient : 0.0f;
+qmd_status qmdi_network_scale_gradients(const qmdi_network *network, size_t layer, float *weight, float *activation) {
+	QMDI_TRY(check_layer(network, layer));
+	const qmdi_node *node = &network->nodes[layer];
+	*activation = 0.0f;
+	if (node->has_scale_gradient)
+		QMDI_TRY(QMDI_OP(network, download, node->scale_gradient, 1, activation));
+	if (!weight)
+		return QMD_OK;
+	const size_t n_units = node->layer->definition.units;
+	memset(weight, 0, n_units * sizeof *weight);
+	return node->weight_scale_gradients ? QMDI_OP(network, download, node->weight_scale_gradients, n_units, weight)
+										: QMD_OK;
 }

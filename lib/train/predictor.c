@@ -29,8 +29,8 @@ static qmd_status set_up(qmd_predictor *predictor, const qmd_model *model, size_
 	predictor->images = qmdi_array(predictor->batch_size, predictor->image_size);
 	if (!predictor->images)
 		return QMD_ERROR_MEMORY;
-	return qmdi_network_create(predictor->model, predictor->batch_size, n_threads, QMDI_NO_BACKWARD,
-							   &predictor->network);
+	return qmdi_network_open(predictor->model, NULL, n_threads, predictor->batch_size, QMDI_NO_BACKWARD,
+							 &predictor->network);
 }
 
 qmd_status qmd_predictor_create(const qmd_model *model, uint32_t batch_size, uint32_t n_threads,

@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/memory.h"
 #include "base/random.h"
+#include "base/threads.h"
 #include "checkpoint.h"
 #include "optimizer.h"
 
@@ -19,7 +20,7 @@ typedef struct trainer {
 	const char *phase;
 	qmdi_gradients_fn on_gradients;
 	void *user;
-	qmdi_pool *pool;
+	qmdi_replica *replica;
 	/* The last batch of an epoch may be smaller, and has a network of its own: nothing is filled up, so that batch
 	 * statistics are those of real images. */
 	qmdi_network *network, *last_network;
@@ -42,12 +43,12 @@ typedef struct epoch_sums {
 } epoch_sums;
 
 qmd_status qmdi_threads_check(uint32_t *n_threads, const char *what) {
-	if (*n_threads > QMDI_NETWORK_MAX_THREADS)
+	if (*n_threads > QMDI_TENSOR_MAX_THREADS)
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "%s: n_threads is %u, expected 0 to %d", what, *n_threads,
-						 QMDI_NETWORK_MAX_THREADS);
+						 QMDI_TENSOR_MAX_THREADS);
 	if (*n_threads == 0) {
 		const size_t n = qmdi_n_processors();
-		*n_threads = n < QMDI_NETWORK_MAX_THREADS ? (uint32_t)n : QMDI_NETWORK_MAX_THREADS;
+		*n_threads = n < QMDI_TENSOR_MAX_THREADS ? (uint32_t)n : QMDI_TENSOR_MAX_THREADS;
 	}
 	return QMD_OK;
 }
@@ -93,29 +94,30 @@ static qmd_status make_optimizer(trainer *t) {
 			if (!layer->parameters[p] || !qmdi_network_gradient(t->network, l, p))
 				continue;
 			const int is_weight = layer->definition.kind != QMD_LAYER_BATCHNORM && p == QMDI_WEIGHT;
-			arrays[t->n_trained] = (qmdi_trained){layer->parameters[p], layer->n_parameters[p], is_weight};
+			arrays[t->n_trained] =
+				(qmdi_trained){qmdi_replica_parameter(t->replica, l, p), layer->n_parameters[p], is_weight};
 			t->trained[t->n_trained].layer = l;
 			t->trained[t->n_trained].parameter = p;
 			t->n_trained++;
 		}
-	const qmd_status status = qmdi_optimizer_create(t->options, arrays, t->n_trained, t->pool, &t->optimizer);
+	const qmd_status status =
+		qmdi_optimizer_create(t->options, arrays, t->n_trained, qmdi_replica_device(t->replica), &t->optimizer);
 	qmdi_release(arrays);
 	return status;
 }
 
 static qmd_status make_networks(trainer *t) {
-	const size_t n = t->images->n, n_threads = t->options->n_threads;
+	const size_t n = t->images->n;
 	t->batch_size = t->options->batch_size < n ? t->options->batch_size : n;
 	t->n_batches = (n + t->batch_size - 1) / t->batch_size;
-	QMDI_TRY(qmdi_network_create(t->model, t->batch_size, n_threads, QMDI_BACKWARD_PARAMETERS, &t->network));
+	QMDI_TRY(qmdi_network_create(t->replica, t->batch_size, QMDI_BACKWARD_PARAMETERS, &t->network));
 	const size_t last = n % t->batch_size;
-	return last == 0 ? QMD_OK
-					 : qmdi_network_create(t->model, last, n_threads, QMDI_BACKWARD_PARAMETERS, &t->last_network);
+	return last == 0 ? QMD_OK : qmdi_network_create(t->replica, last, QMDI_BACKWARD_PARAMETERS, &t->last_network);
 }
 
 static qmd_status trainer_open(trainer *t) {
+	QMDI_TRY(qmdi_replica_create(t->model, NULL, t->options->n_threads, &t->replica));
 	QMDI_TRY(make_networks(t));
-	QMDI_TRY(qmdi_pool_create(t->options->n_threads, &t->pool));
 	QMDI_TRY(make_optimizer(t));
 	t->order = qmdi_array(t->images->n, sizeof *t->order);
 	if (!t->order)
@@ -124,14 +126,15 @@ static qmd_status trainer_open(trainer *t) {
 	if (!t->options->checkpoint_path)
 		return QMD_OK;
 	QMDI_TRY(qmdi_training_hash(t->model, t->images, t->options, &t->hash));
-	return qmdi_checkpoint_load(t->options->checkpoint_path, t->model, t->optimizer, &t->state, t->hash);
+	QMDI_TRY(qmdi_checkpoint_load(t->options->checkpoint_path, t->model, t->optimizer, &t->state, t->hash));
+	return qmdi_replica_upload(t->replica);
 }
 
 static void trainer_close(trainer *t) {
 	qmdi_optimizer_free(t->optimizer);
 	qmdi_network_free(t->network);
 	qmdi_network_free(t->last_network);
-	qmdi_pool_free(t->pool);
+	qmdi_replica_release(t->replica);
 	qmdi_release(t->trained);
 	qmdi_release(t->gradients);
 	qmdi_release(t->order);
@@ -150,11 +153,13 @@ static qmd_status train_batch(trainer *t, const uint32_t *order, size_t n, uint3
 	if (!isfinite(loss))
 		return qmdi_fail(QMD_ERROR_RANGE, "%s: the loss is %g in epoch %llu: a lower learning rate may help", t->phase,
 						 loss, (unsigned long long)t->state.epoch + 1);
-	if (t->on_gradients)
+	if (t->on_gradients) {
 		QMDI_TRY(t->on_gradients(t->user, network));
+		QMDI_TRY(qmdi_replica_upload_scales(t->replica));
+	}
 	for (size_t a = 0; a < t->n_trained; a++)
 		t->gradients[a] = qmdi_network_gradient(network, t->trained[a].layer, t->trained[a].parameter);
-	qmdi_optimizer_step(t->optimizer, t->gradients);
+	QMDI_TRY(qmdi_optimizer_step(t->optimizer, t->gradients));
 	t->state.step++;
 	sums->loss += loss * (double)n;
 	sums->n_right += n_right;
@@ -194,12 +199,16 @@ static int is_over(const trainer *t) {
 		   (t->options->patience && t->state.n_worse >= t->options->patience);
 }
 
+static qmd_status save_checkpoint(trainer *t) {
+	QMDI_TRY(qmdi_replica_download(t->replica));
+	return qmdi_checkpoint_save(t->options->checkpoint_path, t->model, t->optimizer, &t->state, t->hash);
+}
+
 static qmd_status train_epochs(trainer *t, uint32_t *labels) {
 	while (!is_over(t)) {
 		QMDI_TRY(train_epoch(t, labels));
-		const char *path = t->options->checkpoint_path;
-		if (path && (is_over(t) || t->state.epoch % t->options->checkpoint_interval == 0))
-			QMDI_TRY(qmdi_checkpoint_save(path, t->model, t->optimizer, &t->state, t->hash));
+		if (t->options->checkpoint_path && (is_over(t) || t->state.epoch % t->options->checkpoint_interval == 0))
+			QMDI_TRY(save_checkpoint(t));
 	}
 	return QMD_OK;
 }
@@ -214,6 +223,12 @@ static qmd_status check_finite(const qmd_model *model, const char *phase) {
 									 "%s: a weight of layer '%s' is %g: a lower learning rate may help", phase,
 									 model->layers[l].name, (double)model->layers[l].parameters[p][i]);
 	return QMD_OK;
+}
+
+/* The model gets what the device has; returns `reached`, unless that fails. */
+static qmd_status take_weights(trainer *t, qmd_status reached) {
+	const qmd_status status = qmdi_replica_download(t->replica);
+	return status == QMD_OK ? reached : status;
 }
 
 static void copy_parameters(const qmd_model *from, qmd_model *to) {
@@ -240,6 +255,8 @@ qmd_status qmdi_train_loop(qmd_model *model, const qmdi_images *images, const qm
 		status = QMD_ERROR_MEMORY;
 	if (status == QMD_OK)
 		status = train_epochs(&t, labels);
+	if (status == QMD_OK || status == QMD_ERROR_CANCELLED)
+		status = take_weights(&t, status);
 	if (status == QMD_OK)
 		status = check_finite(model, phase);
 	if (status != QMD_OK && status != QMD_ERROR_CANCELLED)

@@ -38,15 +38,17 @@ fuzz_training fuzz_training_create(qmd_optimizer kind) {
 			if (layer->n_parameters[p] > 0)
 				arrays[n++] = (qmdi_trained){layer->parameters[p], layer->n_parameters[p], 0};
 		}
+	require(qmdi_tensor_open("cpu", 1, &training.device));
 	qmd_train_options options;
 	qmd_train_options_init(&options);
 	options.optimizer = kind;
-	require(qmdi_optimizer_create(&options, arrays, n, NULL, &training.optimizer));
+	require(qmdi_optimizer_create(&options, arrays, n, training.device, &training.optimizer));
 	return training;
 }
 
 void fuzz_training_free(fuzz_training *training) {
 	qmdi_optimizer_free(training->optimizer);
+	qmdi_tensor_close(training->device);
 	qmd_model_free(training->model);
 }
 
@@ -63,5 +65,5 @@ void fuzz_training_step(fuzz_training *training) {
 	const float *gradients[N_TRAINED];
 	for (size_t i = 0; i < N_TRAINED; i++)
 		gradients[i] = ones;
-	qmdi_optimizer_step(training->optimizer, gradients);
+	require(qmdi_optimizer_step(training->optimizer, gradients));
 }

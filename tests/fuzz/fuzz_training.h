@@ -8,6 +8,7 @@
 
 typedef struct fuzz_training {
 	qmd_model *model; /* conv2d, batchnorm and dense on one pixel of one channel */
+	qmdi_tensor_device *device;
 	qmdi_optimizer *optimizer;
 	qmdi_train_state state;
 } fuzz_training;

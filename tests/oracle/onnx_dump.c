@@ -195,13 +195,13 @@ static char **arguments;
 static float *network_output(qmd_model *model, const void *images, size_t n, size_t *n_output) {
 	const qmd_shape output = model->layers[model->n_layers - 1].output;
 	qmdi_network *network;
-	qmdt_ok(qmdi_network_create(model, n, 1, 0, &network));
+	qmdt_ok(qmdi_network_open(model, NULL, 1, n, QMDI_NO_BACKWARD, &network));
 	memcpy(qmdi_network_input(network), images, n * qmdt_image_size(model) * sizeof(float));
 	qmdt_ok(qmdi_network_forward(network, QMDI_INFERENCE, 0, 0));
 	*n_output = (size_t)output.h * output.w * output.c;
 	float *copy = calloc(n * *n_output + 1, sizeof *copy);
 	ck_assert_ptr_nonnull(copy);
-	memcpy(copy, qmdi_network_output(network, model->n_layers - 1), n * *n_output * sizeof *copy);
+	memcpy(copy, qmdt_output(network, model->n_layers - 1), n * *n_output * sizeof *copy);
 	qmdi_network_free(network);
 	return copy;
 }

@@ -17,8 +17,8 @@ DUMP = Path(os.environ["QMD_BUILD"]) / "tests" / "training_step_dump"
 
 
 class Dump:
-    def __init__(self, case, folder):
-        subprocess.run([DUMP, case, folder], check=True)
+    def __init__(self, case, device, folder):
+        subprocess.run([DUMP, case, device, folder], check=True)
         self.folder = Path(folder)
         self.graph = json.loads((self.folder / "graph.json").read_text())
         self.layers = self.graph["layers"]
@@ -33,9 +33,14 @@ class Dump:
         return self.read("forward", layer["name"], "output").reshape(self.graph["batch"], *layer["shape"])
 
 
+@pytest.fixture(params=["cpu", "reference"])
+def device(request):
+    return request.param
+
+
 @pytest.fixture
-def dump(request, tmp_path):
-    return Dump(request.param, tmp_path)
+def dump(request, device, tmp_path):
+    return Dump(request.param, device, tmp_path)
 
 
 # Random numbers: Philox 4x32-10 (Salmon et al., SC11).

@@ -2,7 +2,7 @@
  * Writes what a network computes for test_training_step.py: graph, images, parameters, outputs, gradients, and the
  * parameters after steps of Adam, as raw float32 files beside graph.json.
  *
- *     training_step_dump preset|residual|w8a8|w4a4 FOLDER
+ *     training_step_dump preset|residual|w8a8|w4a4 DEVICE FOLDER
  */
 #include <errno.h>
 #include <stdio.h>
@@ -19,9 +19,10 @@ static const uint32_t labels[MAX_BATCH] = {1, 0, 1, 0};
 
 typedef struct dump {
 	qmd_model *model;
+	qmdi_replica *replica;
 	qmdi_network *network;
 	size_t batch, n_real;
-	const char *folder;
+	const char *device, *folder;
 } dump;
 
 static void write_floats(const dump *d, const char *stage, const char *layer, const char *what, const float *values,
@@ -48,7 +49,7 @@ static void write_parameters(const dump *d, const char *stage) {
 static void write_outputs(const dump *d) {
 	for (size_t i = 0; i < d->model->n_layers; i++) {
 		const qmd_shape shape = d->model->layers[i].output;
-		write_floats(d, "forward", d->model->layers[i].name, "output", qmdi_network_output(d->network, i),
+		write_floats(d, "forward", d->model->layers[i].name, "output", qmdt_output(d->network, i),
 					 d->batch * shape.h * shape.w * shape.c);
 	}
 }
@@ -60,11 +61,12 @@ static void write_gradients(const dump *d) {
 			if (layer->n_parameters[p])
 				write_floats(d, "gradient", layer->name, p ? "1" : "0", qmdi_network_gradient(d->network, i, p),
 							 layer->n_parameters[p]);
-		const float *weight;
-		float activation;
-		qmdi_network_scale_gradients(d->network, i, &weight, &activation);
-		if (weight)
+		float activation, *weight = calloc(layer->definition.units + 1, sizeof *weight);
+		ck_assert_ptr_nonnull(weight);
+		qmdt_ok(qmdi_network_scale_gradients(d->network, i, weight, &activation));
+		if (layer->weight_scales)
 			write_floats(d, "gradient", layer->name, "weight_scales", weight, layer->definition.units);
+		free(weight);
 		write_floats(d, "gradient", layer->name, "activation_scale", &activation, 1);
 	}
 }
@@ -117,7 +119,8 @@ static void build(dump *d, const char *name) {
 	qmdt_draw_images(3, images, d->batch * shape.h * shape.w * shape.c);
 	if (name[0] == 'w')
 		qmdt_quantize(d->model, (uint32_t)(name[1] - '0'), (uint32_t)(name[3] - '0'), images, d->batch);
-	qmdt_ok(qmdi_network_create(d->model, d->batch, 2, 1, &d->network));
+	qmdt_ok(qmdi_replica_create(d->model, d->device, 2, &d->replica));
+	qmdt_ok(qmdi_network_create(d->replica, d->batch, QMDI_BACKWARD_PARAMETERS, &d->network));
 	memcpy(qmdi_network_input(d->network), images, d->batch * shape.h * shape.w * shape.c * sizeof *images);
 }
 
@@ -134,7 +137,7 @@ static qmdi_optimizer *create_optimizer(const dump *d, const qmd_train_options *
 			gradients[n++] = qmdi_network_gradient(d->network, i, p);
 		}
 	qmdi_optimizer *optimizer;
-	qmdt_ok(qmdi_optimizer_create(options, arrays, n, NULL, &optimizer));
+	qmdt_ok(qmdi_optimizer_create(options, arrays, n, qmdi_replica_device(d->replica), &optimizer));
 	return optimizer;
 }
 
@@ -157,31 +160,33 @@ static void run(dump *d) {
 			write_gradients(d);
 			write_graph(d, loss, n_right, &options);
 		}
-		qmdi_optimizer_step(optimizer, gradients);
+		qmdt_ok(qmdi_optimizer_step(optimizer, gradients));
 	}
 	write_parameters(d, "after");
 	qmdi_optimizer_free(optimizer);
 }
 
-static const char *case_name, *folder;
+static const char *case_name, *device, *folder;
 
 /* Check's assertions want to be inside of a test. */
 START_TEST(write_everything) {
-	dump d = {.folder = folder};
+	dump d = {.device = device, .folder = folder};
 	build(&d, case_name);
 	run(&d);
 	qmdi_network_free(d.network);
+	qmdi_replica_release(d.replica);
 	qmd_model_free(d.model);
 }
 END_TEST
 
 int main(int argc, char **argv) {
-	if (argc != 3) {
-		fprintf(stderr, "usage: %s preset|residual|w8a8|w4a4 FOLDER\n", argv[0]);
+	if (argc != 4) {
+		fprintf(stderr, "usage: %s preset|residual|w8a8|w4a4 DEVICE FOLDER\n", argv[0]);
 		return 2;
 	}
 	case_name = argv[1];
-	folder = argv[2];
+	device = argv[2];
+	folder = argv[3];
 	Suite *suite = suite_create("dump");
 	TCase *writing = tcase_create("write");
 	tcase_add_test(writing, write_everything);

@@ -1,5 +1,5 @@
 /* maxpool, avgpool and global avgpool: windows without padding. */
-#include "network_internal.h"
+#include "tensor_onednn.h"
 
 #include <string.h>
 
@@ -12,34 +12,43 @@ typedef struct window {
 /* `largest` of a maxpool: for each element of the output, where in its input image it was found. */
 typedef struct pool {
 	window window;
+	size_t batch;
 	uint32_t *largest;
 } pool;
 
-static qmd_status create(qmdi_network *network, qmdi_node *node) {
-	(void)network;
-	pool *p = node->state = qmdi_zeroed(1, sizeof *p);
+static size_t size_of(qmd_shape shape) {
+	return (size_t)shape.h * shape.w * shape.c;
+}
+
+qmd_status qmdi_onednn_pool_create(qmdi_tensor_device *device, const qmdi_pool_shape *shape, void **plan) {
+	*plan = NULL;
+	pool *p = qmdi_zeroed(1, sizeof *p);
 	if (!p)
 		return QMD_ERROR_MEMORY;
-	const qmdi_layer *layer = node->layer;
-	const qmd_layer *definition = &layer->definition;
-	const int is_global = definition->kind == QMD_LAYER_GLOBAL_AVGPOOL;
-	p->window = (window){.in_w = layer->input.w,
-						 .out_h = layer->output.h,
-						 .out_w = layer->output.w,
-						 .c = layer->output.c,
-						 .kernel_h = is_global ? layer->input.h : definition->kernel_h,
-						 .kernel_w = is_global ? layer->input.w : definition->kernel_w,
-						 .stride_h = is_global ? 1 : definition->stride_h,
-						 .stride_w = is_global ? 1 : definition->stride_w,
-						 .in_size = node->inputs[0]->image_size,
-						 .out_size = node->image_size};
-	if (definition->kind == QMD_LAYER_MAXPOOL && !(p->largest = qmdi_aligned(node->n, sizeof *p->largest)))
+	p->batch = shape->batch;
+	p->window = (window){.in_w = shape->input.w,
+						 .out_h = shape->output.h,
+						 .out_w = shape->output.w,
+						 .c = shape->output.c,
+						 .kernel_h = shape->kernel_h,
+						 .kernel_w = shape->kernel_w,
+						 .stride_h = shape->stride_h,
+						 .stride_w = shape->stride_w,
+						 .in_size = size_of(shape->input),
+						 .out_size = size_of(shape->output)};
+	if (shape->is_max && !(p->largest = qmdi_aligned(p->batch * p->window.out_size, sizeof *p->largest))) {
+		qmdi_onednn_pool_destroy(device, p);
 		return QMD_ERROR_MEMORY;
+	}
+	*plan = p;
 	return QMD_OK;
 }
 
-static void destroy(qmdi_node *node) {
-	pool *p = node->state;
+void qmdi_onednn_pool_destroy(qmdi_tensor_device *device, void *plan) {
+	(void)device;
+	pool *p = plan;
+	if (!p)
+		return;
 	qmdi_release_aligned(p->largest);
 	qmdi_release(p);
 }
@@ -83,23 +92,22 @@ static void average_pixel(const window *w, size_t y, size_t x, const float *rest
 		out[c] /= n;
 }
 
-static qmd_status forward(qmdi_network *network, qmdi_node *node) {
-	const pool *p = node->state;
+qmd_status qmdi_onednn_pool_forward(qmdi_tensor_device *device, void *plan, const float *input, float *output) {
+	(void)device;
+	const pool *p = plan;
 	const window *w = &p->window;
-	const size_t n_rows = network->batch_size * w->out_h;
-	const float *input = node->inputs[0]->output;
+	const size_t n_rows = p->batch * w->out_h;
 #pragma omp parallel for schedule(static)
 	for (size_t row = 0; row < n_rows; row++) {
 		const float *in = input + row / w->out_h * w->in_size;
 		for (size_t x = 0; x < w->out_w; x++) {
 			const size_t offset = (row * w->out_w + x) * w->c;
 			if (p->largest)
-				max_pixel(w, row % w->out_h, x, in, node->buffer + offset, p->largest + offset);
+				max_pixel(w, row % w->out_h, x, in, output + offset, p->largest + offset);
 			else
-				average_pixel(w, row % w->out_h, x, in, node->buffer + offset);
+				average_pixel(w, row % w->out_h, x, in, output + offset);
 		}
 	}
-	node->output = node->buffer;
 	return QMD_OK;
 }
 
@@ -116,14 +124,18 @@ static void average_image_backward(const window *w, const float *d_out, float *d
 				}
 }
 
-static qmd_status backward_input(qmdi_network *network, qmdi_node *node, float *d_input) {
-	const pool *p = node->state;
+qmd_status qmdi_onednn_pool_backward(qmdi_tensor_device *device, void *plan, const float *input, const float *output,
+									 const float *d_output, float *d_input) {
+	(void)device;
+	(void)input;
+	(void)output;
+	const pool *p = plan;
 	const window *w = &p->window;
 	/* Windows may overlap, so an image is the unit that no two threads share. */
 #pragma omp parallel for schedule(static)
-	for (size_t image = 0; image < network->batch_size; image++) {
+	for (size_t image = 0; image < p->batch; image++) {
 		const size_t first = image * w->out_size;
-		const float *d_out = node->gradient + first;
+		const float *d_out = d_output + first;
 		float *d_in = d_input + image * w->in_size;
 		memset(d_in, 0, w->in_size * sizeof *d_in);
 		if (!p->largest)
@@ -134,10 +146,3 @@ static qmd_status backward_input(qmdi_network *network, qmdi_node *node, float *
 	}
 	return QMD_OK;
 }
-
-const qmdi_node_kind qmdi_pool_node = {
-	.create = create,
-	.destroy = destroy,
-	.forward = forward,
-	.backward_input = backward_input,
-};
