@@ -156,7 +156,11 @@ static job make_job(const network *net, uint32_t batch, uint32_t n_threads) {
 	qmd_context_options_init(&options);
 	options.n_threads = n_threads;
 	bench_check(qmd_context_create(net->engine, &options, &j.context));
-	bench_check(qmd_predictor_create(net->model, batch, n_threads, &j.predictor));
+	qmd_predictor_options predicting;
+	qmd_predictor_options_init(&predicting);
+	predicting.batch_size = batch;
+	predicting.n_threads = n_threads;
+	bench_check(qmd_predictor_create(net->model, &predicting, &j.predictor));
 	j.logits = bench_memory(calloc(batch, 2 * sizeof *j.logits));
 	return j;
 }

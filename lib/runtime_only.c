@@ -153,7 +153,8 @@ FAILS(qmd_train, qmd_model *model, qmd_dataset *dataset, const qmd_split *split,
       const qmd_train_options *options)
 FAILS(qmd_train_images, qmd_model *model, const void *images, qmd_type image_type, const uint32_t *labels,
       size_t n_images, const qmd_train_options *options)
-MAKES_NONE(qmd_predictor_create, predictor, const qmd_model *model, uint32_t batch_size, uint32_t n_threads,
+HAS_NO_DEFAULTS(qmd_predictor_options_init_sized, qmd_predictor_options)
+MAKES_NONE(qmd_predictor_create, predictor, const qmd_model *model, const qmd_predictor_options *options,
            qmd_predictor **predictor)
 FREES_NOTHING(qmd_predictor_free, qmd_predictor)
 FAILS(qmd_predictor_run_images, qmd_predictor *predictor, const void *images, qmd_type image_type, size_t n,

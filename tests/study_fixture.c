@@ -243,6 +243,14 @@ static qmd_status build_model(qmdt_study *study, handles *h) {
 	return QMD_OK;
 }
 
+static qmd_status create_predictor(const qmdt_study *study, const qmd_model *model, qmd_predictor **predictor) {
+	qmd_predictor_options options;
+	qmd_predictor_options_init(&options);
+	options.batch_size = 1;
+	options.n_threads = study->n_training_threads;
+	return qmd_predictor_create(model, &options, predictor);
+}
+
 static qmd_status train(qmdt_study *study, handles *h) {
 	float logits[IMAGE_SIZE];
 	signed char image[IMAGE_SIZE];
@@ -262,7 +270,7 @@ static qmd_status train(qmdt_study *study, handles *h) {
 	STEP(qmd_onnx_export(h->loaded, NULL, study->onnx));
 	add_file(study, QMDT_STUDY_ONNX, study->onnx);
 	STEP(qmd_onnx_import(study->onnx, NULL, &h->imported));
-	STEP(qmd_predictor_create(h->imported, 1, study->n_training_threads, &h->predictor));
+	STEP(create_predictor(study, h->imported, &h->predictor));
 	STEP(qmd_pixels_run_dataset(h->pixels, h->data, &first, 1, image));
 	STEP(qmd_predictor_run_images(h->predictor, image, QMD_S8, 1, logits, NULL));
 	add_result(study, QMDT_STUDY_PREDICTIONS, logits, 2 * sizeof *logits);
@@ -298,7 +306,7 @@ static qmd_status train_otherwise(qmdt_study *study, handles *h) {
 	STEP(qmd_dataset_read(h->data, N_ALL - 1, xyz));
 	STEP(qmd_pixels_run(h->pixels, &frame, 1, images + IMAGE_SIZE));
 	STEP(qmd_train_images(h->model, images, QMD_S8, labels, 2, &options));
-	STEP(qmd_predictor_create(h->model, 1, study->n_training_threads, &predictor));
+	STEP(create_predictor(study, h->model, &predictor));
 	const qmd_status status = qmd_predictor_run(predictor, &frame, 1, NULL, probabilities);
 	qmd_predictor_free(predictor);
 	STEP(status);

@@ -81,6 +81,14 @@ unsigned char *qmdt_read_file(const char *path, size_t *size) {
 	return data;
 }
 
+qmd_status qmdt_predictor_create(const qmd_model *model, uint32_t batch_size, qmd_predictor **predictor) {
+	qmd_predictor_options options;
+	qmd_predictor_options_init(&options);
+	options.batch_size = batch_size;
+	options.n_threads = 1;
+	return qmd_predictor_create(model, &options, predictor);
+}
+
 int qmdt_run(Suite *suite) {
 	SRunner *runner = srunner_create(suite);
 	/* Sanitizers and thread pools want one process. */

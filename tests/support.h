@@ -39,6 +39,9 @@ const char *qmdt_data(const char *name);
 void qmdt_write_file(const char *path, const void *data, size_t size);
 unsigned char *qmdt_read_file(const char *path, size_t *size);
 
+/* A predictor on one thread. */
+qmd_status qmdt_predictor_create(const qmd_model *model, uint32_t batch_size, qmd_predictor **predictor);
+
 /* Run one suite: main() of every test program. Prints how many parts were skipped for lack of data. */
 int qmdt_run(Suite *suite);
 

@@ -85,7 +85,7 @@ static void predicted_margins(const qmdt_linear *fixture, const qmd_model *model
 	qmd_predictor *predictor;
 	qmdt_ok(qmd_pixels_run_dataset(fixture->pixels, fixture->dataset, fixture->frames, LINEAR_N_FRAMES, bytes));
 	qmdt_ok(qmd_pixels_background(fixture->pixels, bytes[LINEAR_N_FRAMES]));
-	qmdt_ok(qmd_predictor_create(model, LINEAR_N_FRAMES + 1, 1, &predictor));
+	qmdt_ok(qmdt_predictor_create(model, LINEAR_N_FRAMES + 1, &predictor));
 	qmdt_ok(qmd_predictor_run_images(predictor, bytes, qmd_pixels_type(fixture->pixels), LINEAR_N_FRAMES + 1,
 									 &logits[0][0], NULL));
 	qmd_predictor_free(predictor);

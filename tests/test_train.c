@@ -388,7 +388,7 @@ START_TEST(predicts_the_same_in_batches_of_any_size) {
 	float logits[4][N_IMAGES * 2], probabilities[N_IMAGES * 2];
 	for (int s = 0; s < 4; s++) {
 		qmd_predictor *predictor;
-		qmdt_ok(qmd_predictor_create(model, sizes[s], 1, &predictor));
+		qmdt_ok(qmdt_predictor_create(model, sizes[s], &predictor));
 		qmdt_ok(qmd_predictor_run_images(predictor, images, QMD_S8, N_IMAGES, logits[s], probabilities));
 		qmdt_ok(qmd_predictor_run_images(predictor, images, QMD_S8, 0, NULL, NULL));
 		qmd_predictor_free(predictor);
@@ -413,7 +413,7 @@ START_TEST(a_step_of_u8_is_one_255th) {
 	memset(white_s8, 127, sizeof white_s8);
 	float u8[2], s8[2];
 	qmd_predictor *predictor;
-	qmdt_ok(qmd_predictor_create(model, 1, 1, &predictor));
+	qmdt_ok(qmdt_predictor_create(model, 1, &predictor));
 	qmdt_ok(qmd_predictor_run_images(predictor, white_u8, QMD_U8, 1, u8, NULL));
 	qmdt_ok(qmd_predictor_run_images(predictor, white_s8, QMD_S8, 1, s8, NULL));
 	ck_assert_double_eq_tol((double)u8[0], (double)s8[0], 1e-6);
@@ -422,8 +422,8 @@ START_TEST(a_step_of_u8_is_one_255th) {
 	qmdt_fails(qmd_predictor_run_images(predictor, white_s8, QMD_F64, 1, s8, NULL), QMD_ERROR_ARGUMENT, "image_type");
 	qmdt_fails(qmd_predictor_run_images(predictor, NULL, QMD_S8, 1, s8, NULL), QMD_ERROR_ARGUMENT, "images");
 	qmd_predictor_free(predictor);
-	qmdt_fails(qmd_predictor_create(model, 0, 1, &predictor), QMD_ERROR_ARGUMENT, "batch_size is 0");
-	qmdt_fails(qmd_predictor_create(NULL, 1, 1, &predictor), QMD_ERROR_ARGUMENT, "model");
+	qmdt_fails(qmdt_predictor_create(model, 0, &predictor), QMD_ERROR_ARGUMENT, "batch_size is 0");
+	qmdt_fails(qmdt_predictor_create(NULL, 1, &predictor), QMD_ERROR_ARGUMENT, "model");
 	qmd_model_free(model);
 }
 END_TEST
@@ -432,7 +432,7 @@ END_TEST
 
 static qmd_status use_predictor(const qmd_model *model) {
 	qmd_predictor *predictor;
-	const qmd_status created = qmd_predictor_create(model, 16, 1, &predictor);
+	const qmd_status created = qmdt_predictor_create(model, 16, &predictor);
 	if (created != QMD_OK)
 		return created;
 	float logits[2];
@@ -500,7 +500,7 @@ START_TEST(trains_on_the_training_frames_of_a_data_set) {
 	}
 	qmdt_ok(qmd_pixels_run_dataset(adk.pixels, adk.dataset, test, n, rendered));
 	qmd_predictor *predictor;
-	qmdt_ok(qmd_predictor_create(model, 3, 1, &predictor));
+	qmdt_ok(qmdt_predictor_create(model, 3, &predictor));
 	qmdt_ok(qmd_predictor_run(predictor, frames, n, logits, of_frames));
 	qmdt_ok(qmd_predictor_run_images(predictor, rendered, QMD_S8, n, NULL, of_images));
 	ck_assert_mem_eq(of_frames, of_images, sizeof of_frames);

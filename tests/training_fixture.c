@@ -45,7 +45,7 @@ qmd_model *qmdt_tiny_model(void) {
 
 void qmdt_patch_logits(const qmd_model *model, float logits[2 * QMDT_N_PATCHES]) {
 	qmd_predictor *predictor;
-	qmdt_ok(qmd_predictor_create(model, 16, 1, &predictor));
+	qmdt_ok(qmdt_predictor_create(model, 16, &predictor));
 	qmdt_ok(qmd_predictor_run_images(predictor, qmdt_patches, QMD_S8, QMDT_N_PATCHES, logits, NULL));
 	qmd_predictor_free(predictor);
 }

@@ -79,13 +79,14 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {
-	OPTION_STATE,       OPTION_OUTPUT,      OPTION_SAVE_MODEL,      OPTION_SELECT,
-	OPTION_MAP,         OPTION_STRIDE,      OPTION_SPLIT,           OPTION_FOLDS,
-	OPTION_FOLD,        OPTION_GAP,         OPTION_QAT_EPOCHS,      OPTION_QAT_LEARNING_RATE,
-	OPTION_BATCH_SIZE,  OPTION_WEIGHT_BITS, OPTION_ACTIVATION_BITS, OPTION_OBSERVER,
-	OPTION_NO_COLLAPSE, OPTION_SEED,        OPTION_THREADS,         OPTION_JSON,
-	OPTION_HELP,        OPTION_END};
+static const option_code options[] = {OPTION_STATE,      OPTION_OUTPUT,      OPTION_SAVE_MODEL,
+									  OPTION_SELECT,     OPTION_MAP,         OPTION_STRIDE,
+									  OPTION_SPLIT,      OPTION_FOLDS,       OPTION_FOLD,
+									  OPTION_GAP,        OPTION_QAT_EPOCHS,  OPTION_QAT_LEARNING_RATE,
+									  OPTION_BATCH_SIZE, OPTION_WEIGHT_BITS, OPTION_ACTIVATION_BITS,
+									  OPTION_OBSERVER,   OPTION_NO_COLLAPSE, OPTION_SEED,
+									  OPTION_DEVICE,     OPTION_THREADS,     OPTION_JSON,
+									  OPTION_HELP,       OPTION_END};
 
 const program_command command_quantize = {
 	.name = "quantize",

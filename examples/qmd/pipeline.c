@@ -42,6 +42,7 @@ int pipeline_train(const program_arguments *arguments, qmd_dataset *dataset, con
 	options.target_loss = arguments->target_loss;
 	options.seed = arguments->seed;
 	options.n_threads = arguments->threads;
+	options.device = arguments->device;
 	options.checkpoint_path = checkpoint;
 	options.checkpoint_interval = EPOCHS_A_CHECKPOINT;
 	options.progress = progress_report;
@@ -65,6 +66,7 @@ int pipeline_quantize(const program_arguments *arguments, const qmd_model *model
 	options.batch_size = arguments->batch_size;
 	options.seed = arguments->seed;
 	options.n_threads = arguments->threads;
+	options.device = arguments->device;
 	options.progress = progress_report;
 	options.user = bar;
 	const qmd_status status = qmd_quantize(model, dataset, split, &options, quantized);
@@ -73,15 +75,19 @@ int pipeline_quantize(const program_arguments *arguments, const qmd_model *model
 	return PROGRAM_OK;
 }
 
-int pipeline_predict(const qmd_model *model, uint32_t n_threads, const pixel_set *set, double *scores) {
+int pipeline_predict(const program_arguments *arguments, const qmd_model *model, const pixel_set *set, double *scores) {
 	if (set->n == 0)
 		return PROGRAM_OK;
 	const size_t n_classes = qmd_model_n_classes(model);
 	float *logits = malloc(set->n * n_classes * sizeof *logits);
 	if (!logits)
 		return fail_memory();
+	qmd_predictor_options options;
+	qmd_predictor_options_init(&options);
+	options.n_threads = arguments->threads;
+	options.device = arguments->device;
 	qmd_predictor *predictor = NULL;
-	qmd_status status = qmd_predictor_create(model, FRAMES_AT_A_TIME, n_threads, &predictor);
+	qmd_status status = qmd_predictor_create(model, &options, &predictor);
 	if (status == QMD_OK)
 		status = qmd_predictor_run_images(predictor, set->images, set->type, set->n, logits, NULL);
 	for (size_t i = 0; i < set->n * n_classes && status == QMD_OK; i++)
@@ -181,7 +187,7 @@ static int score_images(const program_arguments *arguments, const qmd_model *mod
 	pixel_set images = {0};
 	int code = data_load_images(dataset, qmd_model_pixels(model), class_of_state, frames, side->n, &images);
 	if (code == PROGRAM_OK)
-		code = pipeline_predict(model, arguments->threads, &images, side->scores);
+		code = pipeline_predict(arguments, model, &images, side->scores);
 	data_release_images(&images);
 	return code;
 }

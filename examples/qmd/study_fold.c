@@ -165,8 +165,8 @@ static int evaluate(fold *f, json_t *result) {
 	TRY(data_load_images(s->dataset, pixels, s->class_of_state, f->train, f->n_train, &f->train_images));
 	TRY(data_load_images(s->dataset, pixels, s->class_of_state, f->test, f->n_test, &f->test_images));
 
-	TRY(pipeline_predict(f->model, n_threads, &f->train_images, f->train_scores));
-	TRY(pipeline_predict(f->model, n_threads, &f->test_images, f->test_scores));
+	TRY(pipeline_predict(s->arguments, f->model, &f->train_images, f->train_scores));
+	TRY(pipeline_predict(s->arguments, f->model, &f->test_images, f->test_scores));
 	TRY(quality_of(f, f->train_scores, f->test_scores, n_classes, result, "fp32"));
 	TRY(pipeline_run_engine(f->engine, n_threads, s->dataset, f->train, f->n_train, f->int8_train_scores));
 	TRY(pipeline_run_engine(f->engine, n_threads, s->dataset, f->test, f->n_test, f->int8_test_scores));

@@ -29,7 +29,7 @@ static json_t *describe_states(const program_arguments *arguments) {
 
 json_t *study_identity(const program_arguments *a, const split_plan *plan) {
 	return json_pack("{s:s, s:o, s:s?, s:s?, s:I, s:s, s:s?, s:f, s:b, s:s, s:I, s:I, s:I, s:I, s:f, s:I, s:I, s:f, "
-					 "s:s, s:b, s:I, s:I, s:f, s:s, s:I, s:I}",
+					 "s:s, s:b, s:I, s:I, s:f, s:s, s:I, s:I, s:s}",
 					 "version", qmd_version(), "state", describe_states(a), "select", a->selection, "map", a->map_path,
 					 "stride", (json_int_t)a->stride, "pixels", pixels_name(a->pixels_kind), "superpose", a->superpose,
 					 "range", a->range, "sigma", a->range_in_sigma, "split", split_name(plan->kind), "folds",
@@ -39,7 +39,7 @@ json_t *study_identity(const program_arguments *a, const split_plan *plan) {
 					 a->qat_learning_rate, "observer", observer_name(a->observer), "no-collapse", !a->linear_collapse,
 					 "explain-frames", (json_int_t)a->explain_frames, "seed", (json_int_t)a->seed, "target-loss",
 					 a->target_loss, "control", control_name(a->control), "explain-seeds", (json_int_t)a->explain_seeds,
-					 "trust-frames", (json_int_t)a->trust_frames);
+					 "trust-frames", (json_int_t)a->trust_frames, "device", a->device);
 }
 
 static char *value_text(const json_t *value) {

@@ -52,7 +52,11 @@ static int bench_prepare(timing_bench *bench, const qmd_model *model, const qmd_
 	qmd_context_options options;
 	qmd_context_options_init(&options);
 	options.max_batch = 1;
-	TRY_QMD(qmd_predictor_create(model, 1, 1, &bench->predictor));
+	qmd_predictor_options predicting;
+	qmd_predictor_options_init(&predicting);
+	predicting.batch_size = 1;
+	predicting.n_threads = 1;
+	TRY_QMD(qmd_predictor_create(model, &predicting, &bench->predictor));
 	TRY_QMD(qmd_context_create(engine, &options, &bench->context));
 	return PROGRAM_OK;
 }

@@ -46,7 +46,7 @@ static void test(const qmd_model *model, qmd_dataset *dataset, const qmd_split *
 	check(qmd_pixels_run_dataset(pixels, dataset, frames, n, images));
 
 	qmd_predictor *predictor;
-	check(qmd_predictor_create(model, 16, 0, &predictor)); /* 16 images at a time, on all processors */
+	check(qmd_predictor_create(model, NULL, &predictor)); /* 32 images at a time, on all processors */
 	check(qmd_predictor_run_images(predictor, images, qmd_pixels_type(pixels), n, NULL, probabilities));
 	qmd_predictor_free(predictor);
 
@@ -70,8 +70,12 @@ static void predict_frame(const qmd_model *model, qmd_dataset *dataset) {
 	frame.xyz = xyz;
 	frame.n_atoms = qmd_dataset_n_atoms(dataset);
 
+	qmd_predictor_options options;
+	qmd_predictor_options_init(&options);
+	options.batch_size = 1;
+	options.n_threads = 1;
 	qmd_predictor *predictor;
-	check(qmd_predictor_create(model, 1, 1, &predictor));
+	check(qmd_predictor_create(model, &options, &predictor));
 	check(qmd_predictor_run(predictor, &frame, 1, NULL, probabilities));
 	qmd_predictor_free(predictor);
 	printf("frame 0: %s %.2f, %s %.2f\n", qmd_model_class_name(model, 0), (double)probabilities[0],

@@ -34,6 +34,7 @@ typedef struct qmd_quantize_options {
 	uint32_t n_threads;       /**< default 0: all that the process may use */
 	qmd_progress_fn progress; /**< or NULL */
 	void *user;               /**< handed to progress */
+	const char *device;       /**< what computes, as in qmd_train_options */
 } qmd_quantize_options;
 
 /** Fill in defaults. @since 0.1 */
@@ -50,7 +51,8 @@ QMD_API void qmd_quantize_options_init_sized(qmd_quantize_options *options, size
  * @param model           bound to pixels (qmd_train() or qmd_model_bind())
  * @param[out] quantized  new model that carries the scales, bound as `model` is; free with qmd_model_free()
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_STATE if the model is not bound or already quantized;
- *         QMD_ERROR_UNSUPPORTED for a layer that cannot be quantized (the message names it); QMD_ERROR_CANCELLED
+ *         QMD_ERROR_UNSUPPORTED for a layer that cannot be quantized (the message names it), or without the device;
+ *         QMD_ERROR_CANCELLED
  * @since 0.1
  */
 QMD_API qmd_status qmd_quantize(const qmd_model *model, qmd_dataset *dataset, const qmd_split *split,

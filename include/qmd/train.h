@@ -1,6 +1,6 @@
 /**
  * @file train.h
- * FP32 training and FP32 inference on the CPU, by oneDNN.
+ * FP32 training and FP32 inference: on the CPU by oneDNN, on NVIDIA GPUs by cuDNN and cuBLAS.
  */
 #ifndef QMD_TRAIN_H
 #define QMD_TRAIN_H
@@ -37,6 +37,9 @@ typedef struct qmd_train_options {
 	uint32_t checkpoint_interval; /**< default 1 */
 	qmd_progress_fn progress;     /**< or NULL */
 	void *user;                   /**< handed to progress */
+	const char *device;           /**< what computes: "cpu" (or NULL, the default), "cuda" for the thread's current
+									 GPU, "cuda:N", or "reference", scalar loops on one thread, for checking the
+									 others. Seed and frames give the same batches and masks on each */
 } qmd_train_options;
 
 /** Fill in defaults. @since 0.1 */
@@ -49,9 +52,11 @@ QMD_API void qmd_train_options_init_sized(qmd_train_options *options, size_t siz
  *
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE if the model does not fit the pixels or the number of states;
  *         QMD_ERROR_STATE if the model is quantized, or the checkpoint is of another training; QMD_ERROR_RANGE if the
- *         loss stops being finite; QMD_ERROR_CANCELLED; the errors of qmd_dataset_read()
+ *         loss stops being finite; QMD_ERROR_UNSUPPORTED without the device, its driver or its libraries;
+ *         QMD_ERROR_MEMORY, saying what batch would fit a GPU; QMD_ERROR_CANCELLED; the errors of qmd_dataset_read()
  *
- * After QMD_ERROR_CANCELLED the model has the weights it had reached, after any other error those it came with.
+ * After QMD_ERROR_CANCELLED the model has the weights it had reached, after any other error those it came with. A
+ * checkpoint goes on on any device; on the device that began it, to the same bits.
  * @since 0.1
  */
 QMD_API qmd_status qmd_train(qmd_model *model, qmd_dataset *dataset, const qmd_split *split, qmd_pixels *pixels,
@@ -68,16 +73,31 @@ QMD_API qmd_status qmd_train(qmd_model *model, qmd_dataset *dataset, const qmd_s
 QMD_API qmd_status qmd_train_images(qmd_model *model, const void *images, qmd_type image_type, const uint32_t *labels,
 									size_t n_images, const qmd_train_options *options);
 
-/** FP32 inference of a model by oneDNN, with its buffers. For one thread at a time. Of a quantized model it computes
+/** FP32 inference of a model, with its buffers. For one thread at a time. Of a quantized model it computes
  * the fake-quantized network: what the integers stand for, in floats. */
 typedef struct qmd_predictor qmd_predictor;
 
+/** How a predictor computes. Initialize with qmd_predictor_options_init(). */
+typedef struct qmd_predictor_options {
+	uint32_t struct_size;
+	uint32_t batch_size; /**< images at a time; a last batch is filled up; default 32 */
+	uint32_t n_threads;  /**< default 0: all that the process may use */
+	const char *device;  /**< as in qmd_train_options */
+} qmd_predictor_options;
+
+/** Fill in defaults. @since 0.1 */
+QMD_API void qmd_predictor_options_init_sized(qmd_predictor_options *options, size_t size);
+#define qmd_predictor_options_init(options) qmd_predictor_options_init_sized((options), sizeof *(options))
+
 /**
- * New predictor for batches of exactly `batch_size` images at a time (a last batch is filled up).
+ * New predictor; the weights are copied.
  *
- * The weights are copied. @param n_threads 0 for all that the process may use @since 0.1
+ * @param options  NULL for the defaults
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE if the model has no layer beside its input;
+ *         QMD_ERROR_UNSUPPORTED without the device, its driver or its libraries; QMD_ERROR_MEMORY
+ * @since 0.1
  */
-QMD_API qmd_status qmd_predictor_create(const qmd_model *model, uint32_t batch_size, uint32_t n_threads,
+QMD_API qmd_status qmd_predictor_create(const qmd_model *model, const qmd_predictor_options *options,
 										qmd_predictor **predictor);
 
 /** Free a predictor; NULL is allowed. @since 0.1 */

@@ -66,7 +66,11 @@ const char *qmdi_subject_class_name(const qmdi_subject *subject, size_t index) {
 static qmd_status set_up(const qmdi_subject *subject, qmdi_runner *runner) {
 	runner->image_type = qmd_pixels_type(subject->pixels);
 	if (subject->model) {
-		QMDI_TRY(qmd_predictor_create(subject->model, QMDI_RUNNER_BATCH, 1, &runner->predictor));
+		qmd_predictor_options options;
+		qmd_predictor_options_init(&options);
+		options.batch_size = QMDI_RUNNER_BATCH;
+		options.n_threads = 1;
+		QMDI_TRY(qmd_predictor_create(subject->model, &options, &runner->predictor));
 		if (subject->reads_bytes)
 			qmdi_predictor_multiply_input(runner->predictor, 1 / qmd_pixels_scale(subject->pixels));
 		return QMD_OK;

@@ -17,7 +17,7 @@
 qmd_status qmdi_scale_owners(const qmd_model *model, size_t *owners);
 
 /* Set activation_scale of every layer of a model that is still float. Of the options, which have been checked, it reads
- * observer, percentile, activation_bits, batch_size, seed, n_threads and progress. */
+ * observer, percentile, activation_bits, batch_size, seed, n_threads, device and progress. */
 qmd_status qmdi_calibrate(qmd_model *model, const qmdi_images *images, const qmd_quantize_options *options,
 						  const size_t *owners);
 

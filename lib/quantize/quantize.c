@@ -68,6 +68,7 @@ static qmd_status fine_tune(qmd_model *model, const qmdi_images *images, const q
 	training.batch_size = options->batch_size;
 	training.seed = options->seed;
 	training.n_threads = options->n_threads;
+	training.device = options->device;
 	training.progress = options->progress;
 	training.user = options->user;
 	qmdi_lsq *lsq = NULL;

@@ -6,6 +6,8 @@
 #include "predictor.h"
 #include "trainer.h"
 
+#define FIRST_SIZE sizeof(qmd_predictor_options) /* of the oldest version */
+
 struct qmd_predictor {
 	qmd_model *model;
 	qmdi_network *network;
@@ -19,7 +21,12 @@ typedef struct results {
 	float *logits, *probabilities;
 } results;
 
-static qmd_status set_up(qmd_predictor *predictor, const qmd_model *model, size_t n_threads) {
+void qmd_predictor_options_init_sized(qmd_predictor_options *options, size_t size) {
+	const qmd_predictor_options defaults = {.struct_size = sizeof defaults, .batch_size = 32};
+	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
+}
+
+static qmd_status set_up(qmd_predictor *predictor, const qmd_model *model, const qmd_predictor_options *options) {
 	QMDI_TRY(qmdi_model_copy(model, &predictor->model));
 	const qmd_shape input = model->layers[0].output;
 	predictor->n_classes = qmd_model_n_classes(model);
@@ -29,24 +36,30 @@ static qmd_status set_up(qmd_predictor *predictor, const qmd_model *model, size_
 	predictor->images = qmdi_array(predictor->batch_size, predictor->image_size);
 	if (!predictor->images)
 		return QMD_ERROR_MEMORY;
-	return qmdi_network_open(predictor->model, NULL, n_threads, predictor->batch_size, QMDI_NO_BACKWARD,
-							 &predictor->network);
+	return qmdi_network_open(predictor->model, options->device, options->n_threads, predictor->batch_size,
+							 QMDI_NO_BACKWARD, &predictor->network);
 }
 
-qmd_status qmd_predictor_create(const qmd_model *model, uint32_t batch_size, uint32_t n_threads,
-								qmd_predictor **result) {
+static qmd_status prepare(const qmd_predictor_options *given, qmd_predictor_options *options) {
+	qmd_predictor_options_init(options);
+	QMDI_TRY(qmdi_options_copy(options, sizeof *options, FIRST_SIZE, given, "qmd_predictor_options"));
+	if (options->batch_size < 1)
+		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_predictor_options: batch_size is 0, expected at least 1");
+	return qmdi_threads_check(&options->n_threads, "qmd_predictor_options");
+}
+
+qmd_status qmd_predictor_create(const qmd_model *model, const qmd_predictor_options *options, qmd_predictor **result) {
 	QMDI_REQUIRE(model);
 	QMDI_REQUIRE(result);
 	*result = NULL;
-	if (batch_size < 1)
-		return qmdi_fail(QMD_ERROR_ARGUMENT, "qmd_predictor_create: batch_size is 0, expected at least 1");
-	QMDI_TRY(qmdi_threads_check(&n_threads, "qmd_predictor_create"));
+	qmd_predictor_options checked;
+	QMDI_TRY(prepare(options, &checked));
 	qmd_predictor *predictor = qmdi_zeroed(1, sizeof *predictor);
 	if (!predictor)
 		return QMD_ERROR_MEMORY;
-	predictor->batch_size = batch_size;
+	predictor->batch_size = checked.batch_size;
 	predictor->factor = 1;
-	const qmd_status status = set_up(predictor, model, n_threads);
+	const qmd_status status = set_up(predictor, model, &checked);
 	if (status != QMD_OK) {
 		qmd_predictor_free(predictor);
 		return status;

@@ -116,7 +116,7 @@ static qmd_status make_networks(trainer *t) {
 }
 
 static qmd_status trainer_open(trainer *t) {
-	QMDI_TRY(qmdi_replica_create(t->model, NULL, t->options->n_threads, &t->replica));
+	QMDI_TRY(qmdi_replica_create(t->model, t->options->device, t->options->n_threads, &t->replica));
 	QMDI_TRY(make_networks(t));
 	QMDI_TRY(make_optimizer(t));
 	t->order = qmdi_array(t->images->n, sizeof *t->order);

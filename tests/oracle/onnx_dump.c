@@ -45,7 +45,7 @@ static float *predictor_logits(const qmd_model *model, const void *images, qmd_t
 	*n_classes = qmd_model_n_classes(model);
 	float *logits = calloc(n * *n_classes + 1, sizeof *logits);
 	ck_assert_ptr_nonnull(logits);
-	qmdt_ok(qmd_predictor_create(model, 4, 1, &predictor));
+	qmdt_ok(qmdt_predictor_create(model, 4, &predictor));
 	qmdt_ok(qmd_predictor_run_images(predictor, images, type, n, logits, NULL));
 	qmd_predictor_free(predictor);
 	return logits;

@@ -42,7 +42,7 @@ class Options(ctypes.Structure):
         for name, value in values.items():
             if name not in {field[0] for field in self._fields_}:
                 raise TypeError(f"{type(self).__name__} has no option '{name}'")
-            setattr(self, name, value)
+            setattr(self, name, value.encode() if isinstance(value, str) else value)
 
 
 class DatasetOptions(Options):
@@ -75,7 +75,12 @@ class TrainOptions(Options):
                 ("beta2", c_double), ("epsilon", c_double), ("weight_decay", c_double), ("batch_size", c_uint32),
                 ("epochs", c_uint32), ("target_loss", c_double), ("patience", c_uint32), ("seed", c_uint64),
                 ("n_threads", c_uint32), ("checkpoint_path", c_char_p), ("checkpoint_interval", c_uint32),
-                ("progress", PROGRESS), ("user", c_void_p)]
+                ("progress", PROGRESS), ("user", c_void_p), ("device", c_char_p)]
+
+
+class PredictorOptions(Options):
+    _init_ = "qmd_predictor_options_init"
+    _fields_ = [("struct_size", c_uint32), ("batch_size", c_uint32), ("n_threads", c_uint32), ("device", c_char_p)]
 
 
 class QuantizeOptions(Options):
@@ -83,7 +88,7 @@ class QuantizeOptions(Options):
     _fields_ = [("struct_size", c_uint32), ("weight_bits", c_uint32), ("activation_bits", c_uint32),
                 ("observer", c_int32), ("percentile", c_double), ("linear_collapse", c_int32), ("epochs", c_uint32),
                 ("learning_rate", c_double), ("batch_size", c_uint32), ("seed", c_uint64), ("n_threads", c_uint32),
-                ("progress", PROGRESS), ("user", c_void_p)]
+                ("progress", PROGRESS), ("user", c_void_p), ("device", c_char_p)]
 
 
 class OnnxExportOptions(Options):
@@ -186,7 +191,8 @@ _FUNCTIONS = {
     "qmd_model_n_macs": (c_uint64, [_HANDLE]),
     "qmd_train_options_init_sized": (None, [POINTER(TrainOptions), c_size_t]),
     "qmd_train": (Error, [_HANDLE, _HANDLE, _HANDLE, _HANDLE, POINTER(TrainOptions)]),
-    "qmd_predictor_create": (Error, [_HANDLE, c_uint32, c_uint32, _OUT]),
+    "qmd_predictor_options_init_sized": (None, [POINTER(PredictorOptions), c_size_t]),
+    "qmd_predictor_create": (Error, [_HANDLE, POINTER(PredictorOptions), _OUT]),
     "qmd_predictor_free": (None, [_HANDLE]),
     "qmd_predictor_run": (Error, [_HANDLE, POINTER(Frame), c_size_t, c_void_p, c_void_p]),
     "qmd_quantize_options_init_sized": (None, [POINTER(QuantizeOptions), c_size_t]),

@@ -105,7 +105,7 @@ class Model(_c.Handle):
         return _c.library().qmd_model_n_macs(self._pointer)
 
     def train(self, data, split, pixels, optimizer="adam", checkpoint_path=None, progress=None, **options):
-        """FP32 training; options as in qmd_train_options (epochs, learning_rate, batch_size, seed, n_threads, ...)."""
+        """FP32 training; options as in qmd_train_options (epochs, learning_rate, batch_size, seed, device, ...)."""
         options = _c.TrainOptions(optimizer=_one_of(_OPTIMIZERS, optimizer, "optimizer"), **options)
         if checkpoint_path is not None:
             options.checkpoint_path = _c.path_bytes(checkpoint_path)
@@ -121,10 +121,14 @@ class Model(_c.Handle):
         with _c.ProgressCall(progress) as options.progress:
             return Model(_c.made_by("qmd_quantize", self._pointer, data._pointer, split._pointer, ctypes.byref(options)))
 
-    def predict(self, xyz, n_threads=0):
-        """Probabilities of the FP32 network (or of the fake-quantized one), [n_frames][n_classes]."""
+    def predict(self, xyz, n_threads=0, device="cpu"):
+        """Probabilities of the FP32 network (or of the fake-quantized one), [n_frames][n_classes].
+
+        `device` is "cpu", "cuda" or "cuda:N".
+        """
         frames, n, _keep = frames_of(xyz)
-        predictor = _Predictor(_c.made_by("qmd_predictor_create", self._pointer, min(max(n, 1), 32), n_threads))
+        options = _c.PredictorOptions(batch_size=min(max(n, 1), 32), n_threads=n_threads, device=device)
+        predictor = _Predictor(_c.made_by("qmd_predictor_create", self._pointer, ctypes.byref(options)))
         probabilities = np.empty((n, self.n_classes), np.float32)
         _c.library().qmd_predictor_run(predictor._pointer, frames, n, None, probabilities.ctypes.data)
         return probabilities
