@@ -7,8 +7,8 @@
  *
  * Tensors are float32, images NHWC, weights as a model has them ([units][kh][kw][c]; dense [units][inputs]). Where no
  * column rounds differently (relu, add, multiply, dropout masks, fake-quant, updates) all give the same bits; sums may
- * differ in their order, and so in rounding. NaN passes through every operation, so that a training that diverges
- * shows.
+ * differ in their order, and so in rounding. A NaN ends in the loss, so that a training that diverges shows: sums,
+ * products, relu and fake-quant pass it on; a maximum is NaN where all of its window is. What rounds to 0 is +0.
  *
  * Pointers of tensors belong to the device's memory, which is the host's where is_host. An operation may run later than
  * the call that asks for it, in order; download() waits for all before it, and tells of what failed.
