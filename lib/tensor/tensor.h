@@ -1,8 +1,8 @@
 /*
  * The tensor operations that training is made of, forward and backward, as one table with a column for each device:
  *
- *   qmdi_tensor_onednn     the CPU: oneDNN for convolutions and dense layers, loops by OpenMP for what is bound by
- * memory qmdi_tensor_cudnn      an NVIDIA GPU: cuDNN, cuBLAS, and kernels of our own for what these do not have
+ *   qmdi_tensor_onednn     the CPU: oneDNN for convolutions and dense layers, loops by OpenMP for the rest
+ *   qmdi_tensor_cudnn      an NVIDIA GPU: cuDNN, cuBLAS, and kernels of our own for what these do not have
  *   qmdi_tensor_reference  scalar loops on one thread, which define what the others compute
  *
  * Tensors are float32, images NHWC, weights as a model has them ([units][kh][kw][c]; dense [units][inputs]). Where no
