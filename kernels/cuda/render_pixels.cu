@@ -27,6 +27,7 @@
  *   shared        dynamic, 2 KiB and 12 bytes an atom where that is at most 48 KiB (3,900 atoms)
  */
 #include "device.h"
+#include "join_block.h"
 #include "render_pixels.h"
 
 namespace {
@@ -84,31 +85,6 @@ template <class T> QMDI_DEVICE T load_words(const T *pointer) {
 }
 
 /* ---- Of all threads of a block ---- */
-
-/* Join a number of each thread: values[k] afterwards is that of all threads, in every thread. At most 12. The block has
- * synchronized since the board was last read. */
-template <uint32_t n, class T, class Join> QMDI_DEVICE void join_block(T (&values)[n], Join join) {
-	const uint32_t lane = threadIdx.x % 32, warp = threadIdx.x / 32;
-	QMDI_UNROLLED
-	for (uint32_t k = 0; k < n; ++k) {
-		QMDI_UNROLLED
-		for (unsigned mask = 16; mask > 0; mask /= 2) {
-			values[k] = join(values[k], shuffle_xor(values[k], mask));
-		}
-		if (lane == 0) {
-			store_shared(reinterpret_cast<T *>(&board()->of_warps[k][warp]), values[k]);
-		}
-	}
-	sync_block();
-	QMDI_UNROLLED
-	for (uint32_t k = 0; k < n; ++k) {
-		values[k] = load_shared(reinterpret_cast<T *>(&board()->of_warps[k][0]));
-		for (uint32_t i = 1; i < n_warps; ++i) {
-			values[k] = join(values[k], load_shared(reinterpret_cast<T *>(&board()->of_warps[k][i])));
-		}
-	}
-	sync_block();
-}
 
 /* Three running sums over the block's threads, on top of `carry`, which moves to the sum of all. Wraps. */
 QMDI_DEVICE void scan_block(uint32_t (&values)[3], uint32_t (&carry)[3]) {
@@ -201,7 +177,7 @@ QMDI_DEVICE uint32_t put_on_grid(const qmdi_cuda_frame &frame, uint32_t first_su
 		}
 		failed[0] = off < 0 && i < failed[0] ? i : failed[0];
 	}
-	join_block(failed, [](uint32_t a, uint32_t b) { return a < b ? a : b; });
+	join_block(board()->of_warps, failed, [](uint32_t a, uint32_t b) { return a < b ? a : b; });
 	return failed[0];
 }
 
@@ -226,7 +202,7 @@ QMDI_DEVICE void sum_anchors(const qmdi_cuda_pixels &pixels, const Planes &grid,
 			}
 		}
 	}
-	join_block(sums, [](int64_t a, int64_t b) { return a + b; });
+	join_block(board()->of_warps, sums, [](int64_t a, int64_t b) { return a + b; });
 }
 
 template <class Planes> QMDI_DEVICE void superpose(const qmdi_cuda_pixels &pixels, const Planes &grid) {
@@ -294,8 +270,8 @@ template <class Planes> QMDI_DEVICE void draw_icnnmd(const Planes &grid, const s
 			high[k] = value > high[k] ? value : high[k];
 		}
 	}
-	join_block(low, [](double a, double b) { return b < a ? b : a; });
-	join_block(high, [](double a, double b) { return b > a ? b : a; });
+	join_block(board()->of_warps, low, [](double a, double b) { return b < a ? b : a; });
+	join_block(board()->of_warps, high, [](double a, double b) { return b > a ? b : a; });
 	for (uint32_t i = own.first + threadIdx.x; i < own.end; i += n_threads) {
 		int32_t values[3] = {0, 0, 0};
 		QMDI_UNROLLED
