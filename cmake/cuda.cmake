@@ -10,7 +10,7 @@ set(CMAKE_CUDA_STANDARD_REQUIRED ON)
 set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 
 file(GLOB qmd_cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../lib/cuda/*.c ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/*.c
-     ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/*.cu)
+     ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/*.cu ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/train/*.cu)
 
 # Numbers are part of the contract: no FMA contraction on the device either.
 function(qmd_add_cuda target)

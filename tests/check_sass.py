@@ -33,9 +33,9 @@ def read_contracts():
     """For each kernel its launch bounds and the budget in the contract at the top of its file."""
     contracts = {}
     of_headers = {}
-    for header in KERNELS.glob("*.h"):
+    for header in KERNELS.rglob("*.h"):
         of_headers.update(constants(header.read_text()))
-    for path in sorted(KERNELS.glob("*.cu")):
+    for path in sorted(KERNELS.rglob("*.cu")):
         text = path.read_text()
         known = {**of_headers, **constants(text)}
         budgets = BUDGET.findall(text)

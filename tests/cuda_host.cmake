@@ -11,7 +11,7 @@ endif()
 
 set(cuda_folder ${PROJECT_SOURCE_DIR}/kernels/cuda)
 file(GLOB cuda_host_sources CONFIGURE_DEPENDS ${cuda_folder}/host/*.cpp)
-file(GLOB cuda_kernel_sources CONFIGURE_DEPENDS ${cuda_folder}/*.cu)
+file(GLOB cuda_kernel_sources CONFIGURE_DEPENDS ${cuda_folder}/*.cu ${cuda_folder}/train/*.cu)
 set_source_files_properties(${cuda_kernel_sources} PROPERTIES LANGUAGE CXX COMPILE_OPTIONS "-xc++;-Wno-unknown-pragmas")
 add_library(qmd_cuda_host STATIC ${cuda_host_sources} ${cuda_kernel_sources})
 target_link_libraries(qmd_cuda_host PUBLIC qmd_static)

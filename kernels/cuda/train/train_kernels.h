@@ -50,7 +50,6 @@ size_t qmdi_cuda_scale_gradients_scratch(const qmdi_grid *grid);
 int qmdi_cuda_scale_gradients_launch(const qmdi_grid *grid, const float *x, const float *d_y, void *scratch,
 									 float *gradients, qmdi_cuda_launch launches[2]);
 
-/* A bias stays as it is where input_scale is not above 0: the input has no scale. */
 int qmdi_cuda_quantize_bias_launch(size_t n_units, const float *input_scale, const float *weight_scales,
 								   const float *bias, float *out, qmdi_cuda_launch *launch);
 
