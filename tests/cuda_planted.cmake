@@ -1,20 +1,25 @@
-# Kernels with a bug planted: one word at one place does something wrong (cuda_planted.h). Each is a row of its own name. RARE
-# where it shows only if two blocks come by in one order of many.
-set(planted_rows "")
-function(plant kernel word place)
+# Kernels with a bug planted: one word at one place does something wrong (cuda_planted.h).
+function(compile_planted kernel source word place)
   set(name planted_${word}_${place})
   string(TOUPPER ${word} upper)
-  add_library(${kernel}_${name} OBJECT ${cuda_folder}/${kernel}.cu)
-  target_include_directories(${kernel}_${name} PRIVATE ${PROJECT_SOURCE_DIR}/kernels ${PROJECT_SOURCE_DIR}/lib)
+  add_library(${kernel}_${name} OBJECT ${cuda_folder}/${source})
+  target_include_directories(${kernel}_${name} PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/kernels
+                                                       ${PROJECT_SOURCE_DIR}/lib)
   target_compile_options(${kernel}_${name} PRIVATE "SHELL:-include ${CMAKE_CURRENT_SOURCE_DIR}/cuda_planted.h")
   target_compile_definitions(${kernel}_${name} PRIVATE QMDI_PLANT_NAME=${name} QMDI_PLANT_${upper}
                                                        QMDI_PLANT_AT=${place})
   target_sources(qmd_cuda_fixture PRIVATE $<TARGET_OBJECTS:${kernel}_${name}>)
+endfunction()
+
+# Each is a row of its own name. RARE where it shows only if two blocks come by in one order of many.
+set(planted_rows "")
+function(plant kernel word place)
+  compile_planted(${kernel} ${kernel}.cu ${word} ${place})
   set(is_rare false)
   if("RARE" IN_LIST ARGN)
     set(is_rare true)
   endif()
-  set(planted_rows "${planted_rows}PLANTED(${kernel}, ${name}, ${is_rare})\n" PARENT_SCOPE)
+  set(planted_rows "${planted_rows}PLANTED(${kernel}, planted_${word}_${place}, ${is_rare})\n" PARENT_SCOPE)
 endfunction()
 
 plant(conv_x8s8_imma sync_block 0)
@@ -36,3 +41,22 @@ plant(dense_x8s8_imma load_matrix_x4 0)
 plant(dense_head_x8s8_dp4a sync_block 0)
 plant(dense_head_x8s8_dp4a shuffle_xor 0)
 file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/planted_rows.inc "${planted_rows}")
+
+# Kernels of training have no rows: their functions get other names.
+set(planted_training "")
+function(plant_training kernel word place)
+  compile_planted(${kernel} train/${kernel}_f32.cu ${word} ${place})
+  foreach(function launch scratch)
+    target_compile_definitions(${kernel}_planted_${word}_${place} PRIVATE
+      qmdi_cuda_${kernel}_${function}=qmdi_cuda_${kernel}_${function}_planted_${word}_${place})
+  endforeach()
+  set(planted_training "${planted_training}PLANTED(${kernel}, planted_${word}_${place})\n" PARENT_SCOPE)
+endfunction()
+
+plant_training(weight_scales sync_block 0)
+plant_training(weight_scales shuffle_xor 0)
+plant_training(scale_gradients sync_block 0)
+plant_training(scale_gradients shuffle_xor 0)
+plant_training(scale_gradients shuffle_xor 1)
+plant_training(bias_gradient sync_block 0)
+file(WRITE ${CMAKE_CURRENT_BINARY_DIR}/planted_training.inc "${planted_training}")
