@@ -3,6 +3,7 @@
 
 #include "base/random.h"
 #include "base/softmax.h"
+#include "tensor_math.h"
 #include "tensor_onednn.h"
 
 qmd_status qmdi_onednn_copy(qmdi_tensor_device *device, size_t n, const float *x, float *y) {
@@ -57,7 +58,7 @@ qmd_status qmdi_onednn_dropout_mask(qmdi_tensor_device *device, size_t n, uint64
 		uint32_t words[4];
 		qmdi_random4(seed, stream, four, words);
 		for (size_t i = 0; i < 4 && 4 * four + i < n; i++)
-			mask[4 * four + i] = (float)(words[i] >> 8) * 0x1p-24f < rate ? 0.0f : factor;
+			mask[4 * four + i] = qmdi_dropout_factor(words[i], rate, factor);
 	}
 	return QMD_OK;
 }
