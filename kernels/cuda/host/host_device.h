@@ -20,7 +20,7 @@ typedef struct qmdi_host_machine {
 	int capability;        /* of every device */
 	size_t memory;         /* bytes of every device */
 	uint64_t seed;         /* order of blocks and warps; 0: as they come */
-	uint64_t failing_call; /* the n-th call of runtime.h from now on fails, 1 being the next; 0: none */
+	uint64_t failing_call; /* the n-th call of runtime.h or vendor.h from now on fails, 1 being the next; 0: none */
 } qmdi_host_machine;
 
 /* One driver, two devices of sm_90 with 1 GiB each, seed 0, nothing fails. */
@@ -34,7 +34,8 @@ void qmdi_host_machine_set(const qmdi_host_machine *machine);
 uint64_t qmdi_host_n_calls(void);
 uint64_t qmdi_host_n_launches(void);
 
-/* Allocations, streams, events and graphs that exist: 0 unless something leaks. */
+/* Allocations, streams, events, graphs, and handles and descriptors of libraries that exist: 0 unless something leaks.
+ */
 size_t qmdi_host_n_objects(void);
 
 /* What the calling thread has current, as a host would set it. */

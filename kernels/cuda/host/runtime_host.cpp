@@ -19,6 +19,7 @@ extern "C" {
 #include "../runtime.h"
 #include "host_device.h"
 #include "host_launch.h"
+#include "host_work.h"
 
 #define ALIGNMENT 256
 
@@ -36,7 +37,7 @@ struct allocation {
 std::recursive_mutex lock;
 qmdi_host_machine machine = QMDI_HOST_MACHINE;
 uint64_t n_calls, n_launches;
-size_t n_other_objects; /* pinned memory, events, graphs */
+size_t n_other_objects; /* pinned memory, events, graphs, and what libraries have */
 std::map<unsigned char *, allocation> allocations;
 std::set<qmdi_cuda_stream *> streams;
 thread_local int current_device;
@@ -67,7 +68,7 @@ namespace {
 
 /* Every call that may fail begins with this. */
 qmd_status begin_call(const char *call) {
-	if (++n_calls == machine.failing_call) {
+	if (!qmdi::host::count_call()) {
 		return qmdi_fail(QMD_ERROR_INTERNAL, "CUDA: %s: a failure that was asked for", call);
 	}
 	return QMD_OK;
@@ -189,6 +190,41 @@ qmd_status run_launch(const qmdi_cuda_launch &launch) {
 }
 
 } // namespace
+
+/* ---- For emulated libraries ---- */
+
+namespace qmdi::host {
+
+std::recursive_mutex &machine_lock() {
+	return lock;
+}
+
+bool count_call() {
+	return ++n_calls != machine.failing_call;
+}
+
+void count_object(int change) {
+	n_other_objects += static_cast<size_t>(change);
+}
+
+bool is_device_memory(const void *pointer, size_t size) {
+	unsigned char *start;
+	const allocation *a = find(pointer, &start);
+	return a && a->device == current_device && size <= a->size &&
+		   static_cast<const unsigned char *>(pointer) <= start + a->size - size;
+}
+
+bool is_stream(qmdi_cuda_stream *stream) {
+	return check_stream(stream) == QMD_OK;
+}
+
+qmd_status give_work(qmdi_cuda_stream *stream, std::function<qmd_status()> item) {
+	QMDI_TRY(give(stream, std::move(item)));
+	stream->n_captured_kernels += stream->captured ? 1 : 0;
+	return QMD_OK;
+}
+
+} // namespace qmdi::host
 
 /* ---- The machine ---- */
 
@@ -346,9 +382,7 @@ qmd_status qmdi_cuda_fill(qmdi_cuda_stream *stream, void *pointer, int byte, siz
 qmd_status qmdi_cuda_submit(qmdi_cuda_stream *stream, const qmdi_cuda_launch *launch, int dependent) {
 	(void)dependent;
 	BEGIN;
-	QMDI_TRY(give(stream, [copy = *launch] { return run_launch(copy); }));
-	stream->n_captured_kernels += stream->captured ? 1 : 0;
-	return QMD_OK;
+	return qmdi::host::give_work(stream, [copy = *launch] { return run_launch(copy); });
 }
 
 /* ---- Streams and events ---- */

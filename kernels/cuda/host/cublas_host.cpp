@@ -1,0 +1,206 @@
+/* The emulated cuBLAS: matrix products in FP32, by loops in FP64. */
+#include <cstring>
+
+#include "cudnn_host.h"
+#include "host_launch.h"
+
+struct cublasContext {
+	int device;
+	qmdi_cuda_stream *stream;
+	cublasMath_t math;
+	void *workspace;
+	size_t workspace_size;
+};
+
+namespace qmdi::host {
+
+namespace {
+
+registry<cublasContext> cublas_handles;
+
+/* A matrix by columns, as it is or transposed. */
+struct matrix {
+	const float *values;
+	bool is_transposed;
+	int64_t stride;
+
+	double at(int64_t row, int64_t column) const {
+		return static_cast<double>(is_transposed ? values[column + row * stride] : values[row + column * stride]);
+	}
+};
+
+size_t n_bytes(int64_t n_rows, int64_t n_columns, int64_t stride) {
+	return n_rows == 0 || n_columns == 0 ? 0 : static_cast<size_t>((n_columns - 1) * stride + n_rows) * sizeof(float);
+}
+
+cublasStatus_t check_handle(cublasHandle_t handle) {
+	if (!cublas_handles.has(handle)) {
+		return CUBLAS_STATUS_NOT_INITIALIZED;
+	}
+	return handle->device == qmdi_host_current_device() ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_INVALID_VALUE;
+}
+
+#define CUBLAS_BEGIN                                                                                                   \
+	const std::lock_guard<std::recursive_mutex> guard(machine_lock());                                                 \
+	if (!count_call())                                                                                                 \
+	return CUBLAS_STATUS_INTERNAL_ERROR
+
+#define CUBLAS_TRY(call)                                                                                               \
+	do {                                                                                                               \
+		const cublasStatus_t status_ = (call);                                                                         \
+		if (status_ != CUBLAS_STATUS_SUCCESS)                                                                          \
+			return status_;                                                                                            \
+	} while (0)
+
+} // namespace
+
+cublasStatus_t cublasGetProperty(libraryPropertyType type, int *value) {
+	const int version[] = {CUBLAS_VER_MAJOR, CUBLAS_VER_MINOR, CUBLAS_VER_PATCH};
+	if (!value || type < MAJOR_VERSION || type > PATCH_LEVEL) {
+		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	*value = version[type];
+	return CUBLAS_STATUS_SUCCESS;
+}
+
+const char *cublasGetStatusString(cublasStatus_t status) {
+	switch (status) {
+	case CUBLAS_STATUS_SUCCESS:
+		return "the operation completed successfully";
+	case CUBLAS_STATUS_NOT_INITIALIZED:
+		return "the library was not initialized";
+	case CUBLAS_STATUS_INVALID_VALUE:
+		return "an unsupported value or parameter was passed to the function";
+	case CUBLAS_STATUS_EXECUTION_FAILED:
+		return "the function failed to launch on the GPU";
+	default:
+		return "an internal operation failed";
+	}
+}
+
+cublasStatus_t cublasCreate_v2(cublasHandle_t *handle) {
+	CUBLAS_BEGIN;
+	if (!handle) {
+		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	*handle = cublas_handles.create({qmdi_host_current_device(), nullptr, CUBLAS_DEFAULT_MATH, nullptr, 0});
+	return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasDestroy_v2(cublasHandle_t handle) {
+	const std::lock_guard<std::recursive_mutex> guard(machine_lock());
+	return cublas_handles.destroy(handle) ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_NOT_INITIALIZED;
+}
+
+/* Takes the host's workspace away, as cuBLAS does. */
+cublasStatus_t cublasSetStream_v2(cublasHandle_t handle, cudaStream_t stream) {
+	CUBLAS_BEGIN;
+	CUBLAS_TRY(check_handle(handle));
+	auto *emulated = reinterpret_cast<qmdi_cuda_stream *>(stream);
+	if (!is_stream(emulated)) {
+		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	handle->stream = emulated;
+	handle->workspace = nullptr;
+	handle->workspace_size = 0;
+	return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetWorkspace_v2(cublasHandle_t handle, void *workspace, size_t size) {
+	CUBLAS_BEGIN;
+	CUBLAS_TRY(check_handle(handle));
+	if (size != 0 && (reinterpret_cast<uintptr_t>(workspace) % 256 != 0 || !is_device_memory(workspace, size))) {
+		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	handle->workspace = workspace;
+	handle->workspace_size = size;
+	return CUBLAS_STATUS_SUCCESS;
+}
+
+cublasStatus_t cublasSetMathMode(cublasHandle_t handle, cublasMath_t math) {
+	CUBLAS_BEGIN;
+	CUBLAS_TRY(check_handle(handle));
+	if (math != CUBLAS_DEFAULT_MATH && math != CUBLAS_PEDANTIC_MATH && math != CUBLAS_TF32_TENSOR_OP_MATH) {
+		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	handle->math = math;
+	return CUBLAS_STATUS_SUCCESS;
+}
+
+namespace {
+
+struct product {
+	int64_t m, n, k;
+	matrix a, b;
+	double alpha, beta;
+	float *c;
+	int64_t c_stride;
+	bool is_tf32;
+};
+
+/* c = alpha a b + beta c. c is not read for beta = 0, a and b are not for alpha = 0. */
+void multiply(const product &p) {
+	for (int64_t column = 0; column < p.n; ++column) {
+		for (int64_t row = 0; row < p.m; ++row) {
+			double sum = 0;
+			for (int64_t i = 0; i < p.k && p.alpha != 0; ++i) {
+				const double a = p.a.at(row, i), b = p.b.at(i, column);
+				sum += p.is_tf32 ? round_to_tf32(a) * round_to_tf32(b) : a * b;
+			}
+			float &c = p.c[row + column * p.c_stride];
+			c = static_cast<float>(p.alpha * sum + (p.beta == 0 ? 0 : p.beta * static_cast<double>(c)));
+		}
+	}
+}
+
+bool is_operation(cublasOperation_t operation) {
+	return operation == CUBLAS_OP_N || operation == CUBLAS_OP_T || operation == CUBLAS_OP_C;
+}
+
+bool is_float_memory(const void *pointer, size_t size) {
+	return size == 0 || (reinterpret_cast<uintptr_t>(pointer) % sizeof(float) == 0 && is_device_memory(pointer, size));
+}
+
+/* A matrix as it lies in memory, whose columns are `stride` numbers apart. */
+bool is_matrix(const void *pointer, int64_t n_rows, int64_t n_columns, int64_t stride) {
+	return stride >= std::max<int64_t>(1, n_rows) && is_float_memory(pointer, n_bytes(n_rows, n_columns, stride));
+}
+
+} // namespace
+
+cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operation, cublasOperation_t b_operation,
+							  int m, int n, int k, const float *alpha, const float *a, int a_stride, const float *b,
+							  int b_stride, const float *beta, float *c, int c_stride) {
+	CUBLAS_BEGIN;
+	CUBLAS_TRY(check_handle(handle));
+	const bool a_is_transposed = a_operation != CUBLAS_OP_N, b_is_transposed = b_operation != CUBLAS_OP_N;
+	if (!is_operation(a_operation) || !is_operation(b_operation) || m < 0 || n < 0 || k < 0 || !alpha || !beta ||
+		!is_matrix(a, a_is_transposed ? k : m, a_is_transposed ? m : k, a_stride) ||
+		!is_matrix(b, b_is_transposed ? n : k, b_is_transposed ? k : n, b_stride) || !is_matrix(c, m, n, c_stride)) {
+		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	if (!handle->stream) {
+		return CUBLAS_STATUS_EXECUTION_FAILED;
+	}
+	const product p = {m,
+					   n,
+					   k,
+					   {a, a_is_transposed, a_stride},
+					   {b, b_is_transposed, b_stride},
+					   *alpha,
+					   *beta,
+					   c,
+					   c_stride,
+					   handle->math == CUBLAS_TF32_TENSOR_OP_MATH};
+	const qmd_status status =
+		give_work(handle->stream, [p, workspace = handle->workspace, size = handle->workspace_size] {
+			multiply(p);
+			if (size != 0) {
+				memset(workspace, QMDI_HOST_POISON, size);
+			}
+			return QMD_OK;
+		});
+	return status == QMD_OK ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
+} // namespace qmdi::host
