@@ -1,4 +1,5 @@
 /* The emulated cuBLAS: matrix products in FP32, by loops in FP64. */
+#include <algorithm>
 #include <cstring>
 
 #include "cudnn_host.h"
@@ -17,6 +18,9 @@ namespace qmdi::host {
 namespace {
 
 registry<cublasContext> cublas_handles;
+
+/* Of what the host gives, bytes. */
+constexpr size_t used_workspace = 4096;
 
 /* A matrix by columns, as it is or transposed. */
 struct matrix {
@@ -196,7 +200,7 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operati
 		give_work(handle->stream, [p, workspace = handle->workspace, size = handle->workspace_size] {
 			multiply(p);
 			if (size != 0) {
-				memset(workspace, QMDI_HOST_POISON, size);
+				memset(workspace, QMDI_HOST_POISON, std::min(size, used_workspace));
 			}
 			return QMD_OK;
 		});
