@@ -49,11 +49,25 @@ typedef struct qmdi_cuda_scope {
 qmd_status qmdi_cuda_enter(int device, qmdi_cuda_scope *before);
 void qmdi_cuda_leave(const qmdi_cuda_scope *before);
 
+/* Return what `call` does with a device current, whose number this is. */
+#define QMDI_CUDA_ON_DEVICE(number, call)                                                                              \
+	do {                                                                                                               \
+		qmdi_cuda_scope before;                                                                                        \
+		QMDI_TRY(qmdi_cuda_enter(number, &before));                                                                    \
+		const qmd_status status = (call);                                                                              \
+		qmdi_cuda_leave(&before);                                                                                      \
+		return status;                                                                                                 \
+	} while (0)
+
 /* ---- Memory ---- */
 
-/* On the device, aligned to 256 bytes, with anything in it; QMD_ERROR_MEMORY. release accepts NULL. */
+/* On the device, aligned to 256 bytes, with anything in it; QMD_ERROR_MEMORY, which tells what is left. release accepts
+ * NULL. */
 qmd_status qmdi_cuda_allocate(size_t size, void **pointer);
 void qmdi_cuda_release(void *pointer);
+
+/* Bytes of the current device that nobody has; the largest piece may be smaller. */
+qmd_status qmdi_cuda_available(size_t *bytes);
 
 /* The host's, page-locked: what copies need to be fast and not to block. */
 qmd_status qmdi_cuda_allocate_pinned(size_t size, void **pointer);

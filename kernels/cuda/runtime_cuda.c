@@ -117,11 +117,18 @@ void qmdi_cuda_leave(const qmdi_cuda_scope *before) {
 
 /* ---- Memory ---- */
 
+qmd_status qmdi_cuda_available(size_t *bytes) {
+	size_t all;
+	return CHECK(cudaMemGetInfo(bytes, &all));
+}
+
 qmd_status qmdi_cuda_allocate(size_t size, void **pointer) {
 	const cudaError_t error = cudaMalloc(pointer, size);
 	if (error == cudaErrorMemoryAllocation) {
+		size_t available = 0;
 		(void)cudaGetLastError();
-		return qmdi_fail(QMD_ERROR_MEMORY, "CUDA: the device has no %zu bytes left", size);
+		(void)qmdi_cuda_available(&available);
+		return qmdi_fail(QMD_ERROR_MEMORY, "CUDA: the device has no %zu bytes left, but %zu", size, available);
 	}
 	return check(error, "cudaMalloc");
 }

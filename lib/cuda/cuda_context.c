@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/memory.h"
+#include "cuda/cuda_device.h"
 #include "pixels/pixels_internal.h"
 
 /* ---- Which device ---- */
@@ -26,16 +27,8 @@ static qmd_status read_number(const char *device, int *number) {
 static qmd_status find_device(const char *name, qmdi_cuda_device *device) {
 	int number;
 	QMDI_TRY(read_number(name, &number));
-	const qmd_status status = qmdi_cuda_find_device(number, device);
-	if (status != QMD_OK)
-		return qmdi_fail_within(status, "qmd_context_create: device '%s'", name);
-	if (device->capability < QMDI_CUDA_OLDEST)
-		return qmdi_fail(QMD_ERROR_UNSUPPORTED,
-						 "qmd_context_create: device '%s': %s has compute capability %d.%d, kernels are for %d.%d and "
-						 "newer",
-						 name, device->name, device->capability / 10, device->capability % 10, QMDI_CUDA_OLDEST / 10,
-						 QMDI_CUDA_OLDEST % 10);
-	return QMD_OK;
+	const qmd_status status = qmdi_cuda_find_usable_device(number, device);
+	return status == QMD_OK ? QMD_OK : qmdi_fail_within(status, "qmd_context_create: device '%s'", name);
 }
 
 /* ---- Memory ---- */

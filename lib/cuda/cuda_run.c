@@ -78,14 +78,7 @@ static qmd_status run(qmdi_cuda_context *context, const qmdi_source *source, con
 }
 
 /* Call a function with the context's device current. */
-#define ON_DEVICE(context, call)                                                                                       \
-	do {                                                                                                               \
-		qmdi_cuda_scope before;                                                                                        \
-		QMDI_TRY(qmdi_cuda_enter((context)->plan->device.number, &before));                                            \
-		const qmd_status status = (call);                                                                              \
-		qmdi_cuda_leave(&before);                                                                                      \
-		return status;                                                                                                 \
-	} while (0)
+#define ON_DEVICE(context, call) QMDI_CUDA_ON_DEVICE((context)->plan->device.number, call)
 
 qmd_status qmdi_cuda_run(void *argument, const qmdi_source *source, const qmd_output *outputs, size_t n_outputs) {
 	qmdi_cuda_context *context = argument;

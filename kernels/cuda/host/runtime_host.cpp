@@ -114,6 +114,15 @@ const allocation *find(const void *pointer, unsigned char **start) {
 	return address < next->first + next->second.size ? &next->second : nullptr;
 }
 
+/* Bytes of the current device that nobody has. */
+size_t available() {
+	size_t used = 0;
+	for (const auto &entry : allocations) {
+		used += entry.second.device == current_device ? entry.second.size : 0;
+	}
+	return machine.memory > used ? machine.memory - used : 0;
+}
+
 /* Bytes must lie within one allocation, if they begin in one. */
 qmd_status check_range(const void *pointer, size_t size, int device) {
 	unsigned char *start;
@@ -292,16 +301,18 @@ void qmdi_cuda_leave(const qmdi_cuda_scope *before) {
 
 /* ---- Memory ---- */
 
+qmd_status qmdi_cuda_available(size_t *bytes) {
+	BEGIN;
+	*bytes = available();
+	return QMD_OK;
+}
+
 qmd_status qmdi_cuda_allocate(size_t size, void **pointer) {
 	BEGIN;
-	size_t used = 0;
-	for (const auto &entry : allocations) {
-		used += entry.second.device == current_device ? entry.second.size : 0;
-	}
 	const size_t rounded = (size + ALIGNMENT - 1) / ALIGNMENT * ALIGNMENT;
 	const size_t pages = (rounded + page() - 1) / page() * page();
-	if (size == 0 || used + size > machine.memory) {
-		return qmdi_fail(QMD_ERROR_MEMORY, "CUDA: the device has no %zu bytes left", size);
+	if (size == 0 || size > available()) {
+		return qmdi_fail(QMD_ERROR_MEMORY, "CUDA: the device has no %zu bytes left, but %zu", size, available());
 	}
 	void *mapping = mmap(nullptr, pages + 2 * page(), PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
 	if (mapping == MAP_FAILED) {
