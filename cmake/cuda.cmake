@@ -12,12 +12,30 @@ set(CMAKE_CUDA_VISIBILITY_PRESET hidden)
 file(GLOB qmd_cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../lib/cuda/*.c ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/*.c
      ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/*.cu ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/train/*.cu)
 
-# Numbers are part of the contract: no FMA contraction on the device either.
-function(qmd_add_cuda target)
-  target_sources(${target} PRIVATE ${qmd_cuda_sources})
-  target_compile_options(${target} PRIVATE
+# Training takes cuDNN and cuBLAS too: of cuDNN the headers alone, both are opened when a program asks for them.
+if(NOT QMD_RUNTIME_ONLY)
+  find_path(QMD_CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "Folder of cudnn.h; training on GPUs takes it")
+  file(GLOB qmd_vendor_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/vendor/*.c)
+endif()
+
+# qmd_cuda: the objects. Numbers are part of the contract: no FMA contraction on the device either.
+function(qmd_add_cuda)
+  add_library(qmd_cuda OBJECT ${qmd_cuda_sources})
+  target_include_directories(qmd_cuda PRIVATE ${PROJECT_SOURCE_DIR}/include ${PROJECT_SOURCE_DIR}/lib
+                                              ${PROJECT_SOURCE_DIR}/kernels)
+  target_compile_options(qmd_cuda PRIVATE
     "$<$<COMPILE_LANGUAGE:CUDA>:-fmad=false;-Xcompiler=-ffp-contract=off,-fno-exceptions,-fno-threadsafe-statics;--Werror=all-warnings>")
-  target_link_libraries(${target} PRIVATE CUDA::cudart_static)
-  set_target_properties(${target} PROPERTIES LINKER_LANGUAGE C) # nothing in it needs C++'s library
+  target_link_libraries(qmd_cuda PUBLIC CUDA::cudart_static)
   message(STATUS "CUDA: ${CMAKE_CUDA_COMPILER_VERSION}, for ${CMAKE_CUDA_ARCHITECTURES}")
+  if(QMD_RUNTIME_ONLY)
+    return()
+  elseif(QMD_CUDNN_INCLUDE_DIR)
+    target_sources(qmd_cuda PRIVATE ${qmd_vendor_sources})
+    target_include_directories(qmd_cuda SYSTEM PRIVATE ${QMD_CUDNN_INCLUDE_DIR})
+    target_link_libraries(qmd_cuda PUBLIC ${CMAKE_DL_LIBS})
+    message(STATUS "cuDNN: ${QMD_CUDNN_INCLUDE_DIR}/cudnn.h")
+  else()
+    target_sources(qmd_cuda PRIVATE ${no_cudnn})
+    message(STATUS "cuDNN: there is no cudnn.h (QMD_CUDNN_INCLUDE_DIR), libqmd will not train on GPUs")
+  endif()
 endfunction()

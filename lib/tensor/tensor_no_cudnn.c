@@ -1,4 +1,4 @@
-/* A build without training on a GPU. */
+/* A build without CUDA, or without cuDNN. */
 #include "tensor.h"
 
 const qmdi_tensor_ops *const qmdi_tensor_cudnn = NULL;

@@ -74,9 +74,10 @@ static qmd_status check_cudnn(const qmdi_vendor *vendor) {
 	QMDI_TRY(check_part(vendor, "libcudnn_graph.so.9"));
 	QMDI_TRY(check_part(vendor, "libcudnn_ops.so.9"));
 	const size_t version = vendor->cudnnGetVersion();
+	const size_t major = version < 10000 ? 1000 : 10000; /* until version 8, and since */
 	if (version < QMDI_CUDNN_OLDEST)
 		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "%s is cuDNN %zu.%zu.%zu, %d.%d or newer is needed", CUDNN_FILE,
-						 version / 10000, version / 100 % 100, version % 100, QMDI_CUDNN_OLDEST / 10000,
+						 version / major, version % major / 100, version % 100, QMDI_CUDNN_OLDEST / 10000,
 						 QMDI_CUDNN_OLDEST / 100 % 100);
 	return QMD_OK;
 }
