@@ -48,11 +48,19 @@ say "CUDA: every target by nvcc, and the SASS"
 nvcc=$(command -v nvcc || ls /usr/local/cuda/bin/nvcc 2>/dev/null || true)
 if [ -n "$nvcc" ]; then
 	"$venv/bin/pip" install --quiet --disable-pip-version-check nvidia-cuda-cuobjdump nvidia-cuda-nvdisasm
-	cmake --preset cuda -DCMAKE_CUDA_COMPILER="$nvcc" -DQMD_BUILD_TESTS=OFF -DQMD_BUILD_BENCH=OFF >/dev/null
-	cmake --build --preset cuda
+	cmake --preset cuda -DCMAKE_CUDA_COMPILER="$nvcc" -DQMD_BUILD_BENCH=OFF >/dev/null
+	cmake --build --preset cuda --target lib/all examples/all
 	tests/check_sass.py build-cuda/lib/libqmd.so "$(find "$venv" -name cuobjdump -type f | head -1)" \
 		sm_75 sm_80 sm_86 sm_89 sm_90a sm_100 sm_120
 	build-cuda/examples/qmd --version
+	if grep -q 'QMD_CUDNN_INCLUDE_DIR.*/' build-cuda/CMakeCache.txt; then
+		cmake --build --preset cuda --target test_vendor_libraries
+		build-cuda/tests/vendor/test_vendor_libraries
+		readelf -d build-cuda/lib/libqmd.so | grep -E 'cudnn|cublas' && exit 1 # opened at run time, never linked
+		git ls-files 'kernels/cuda/vendor/*.c' 'tests/vendor/*.c' | xargs -n 1 clang-tidy -p build-cuda --quiet 2>/dev/null
+	else
+		echo "SKIPPED: no cudnn.h on this machine, training on a GPU was not compiled for the real cuDNN"
+	fi
 else
 	echo "SKIPPED: no nvcc on this machine, the CUDA kernels were compiled for the CPU alone"
 fi
