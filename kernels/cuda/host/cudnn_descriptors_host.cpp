@@ -32,7 +32,7 @@ struct descriptor {
 	template <class T> std::vector<T> all(cudnnBackendAttributeName_t name) const {
 		const attribute &a = attributes.at(name);
 		std::vector<T> values(static_cast<size_t>(a.n));
-		memcpy(values.data(), a.bytes.data(), a.bytes.size());
+		std::copy(a.bytes.begin(), a.bytes.end(), reinterpret_cast<unsigned char *>(values.data()));
 		return values;
 	}
 	template <class T> T value(cudnnBackendAttributeName_t name) const {
@@ -50,8 +50,8 @@ struct descriptor {
 	template <class T> void set(cudnnBackendAttributeName_t name, const std::vector<T> &values) {
 		attribute a;
 		a.n = static_cast<int64_t>(values.size());
-		a.bytes.resize(values.size() * sizeof(T));
-		memcpy(a.bytes.data(), values.data(), a.bytes.size());
+		const auto *bytes = reinterpret_cast<const unsigned char *>(values.data());
+		a.bytes.assign(bytes, bytes + values.size() * sizeof(T));
 		attributes[name] = a;
 	}
 };
