@@ -26,6 +26,7 @@ void qmdt_check_device(qmdi_tensor_device *device, int subjects);
 
 /* The parts of it, between enter() and leave() of both devices. */
 void qmdt_check_linear(qmdt_bench *bench);
+int qmdt_linear_shape(size_t i, qmdi_linear_shape *shape); /* the i-th of its shapes; 0 beyond the last */
 void qmdt_check_pools(qmdt_bench *bench);
 void qmdt_check_max_ties(qmdt_bench *bench);
 void qmdt_check_batchnorm(qmdt_bench *bench);

@@ -36,13 +36,15 @@ static const qmdi_linear_shape linear_shapes[] = {
 	{"dense of one image", 0, 1, {1, 1, 64}, {1, 1, 512}, 0, 0, 0, 0, 0, 0, 0, 0},
 };
 
-static qmdi_linear_shape linear_shape(size_t i) {
-	qmdi_linear_shape s = linear_shapes[i];
-	if (s.is_convolution) {
-		s.output.h = (s.input.h + s.pad_top + s.pad_bottom - s.kernel_h) / s.stride_h + 1;
-		s.output.w = (s.input.w + s.pad_left + s.pad_right - s.kernel_w) / s.stride_w + 1;
+int qmdt_linear_shape(size_t i, qmdi_linear_shape *s) {
+	if (i >= sizeof linear_shapes / sizeof *linear_shapes)
+		return 0;
+	*s = linear_shapes[i];
+	if (s->is_convolution) {
+		s->output.h = (s->input.h + s->pad_top + s->pad_bottom - s->kernel_h) / s->stride_h + 1;
+		s->output.w = (s->input.w + s->pad_left + s->pad_right - s->kernel_w) / s->stride_w + 1;
 	}
-	return s;
+	return 1;
 }
 
 static size_t products_of_output(const qmdi_linear_shape *s) {
@@ -145,8 +147,8 @@ static void check_linear_nan(qmdt_bench *bench, const qmdi_linear_shape *s) {
 }
 
 void qmdt_check_linear(qmdt_bench *bench) {
-	for (size_t i = 0; i < sizeof linear_shapes / sizeof *linear_shapes; i++) {
-		const qmdi_linear_shape s = linear_shape(i);
+	qmdi_linear_shape s;
+	for (size_t i = 0; qmdt_linear_shape(i, &s); i++) {
 		for (int gradients = 0; gradients <= (QMDI_GRADIENT_PARAMETERS | QMDI_GRADIENT_INPUT); gradients++)
 			check_linear_shape(bench, &s, gradients);
 		check_linear_nan(bench, &s);

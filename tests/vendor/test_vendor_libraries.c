@@ -7,7 +7,7 @@
 #include <unistd.h>
 
 #include "cuda/vendor/cudnn_graph.h"
-#include "support.h"
+#include "tensor_fixture.h"
 
 #define LENGTH(array) (sizeof(array) / sizeof(array)[0])
 #define TEXT_SIZE 8192
@@ -286,6 +286,20 @@ START_TEST(convolutions_of_the_models_shapes_have_plans) {
 }
 END_TEST
 
+/* What the columns are compared over, with all directions. */
+START_TEST(convolutions_of_the_columns_tests_have_plans) {
+	const qmdi_cudnn cudnn = absent_device(vendor, (size_t)_i);
+	qmdi_linear_shape shape;
+	for (size_t i = 0; qmdt_linear_shape(i, &shape); i++)
+		for (int direction = QMDI_CUDNN_FORWARD; direction <= QMDI_CUDNN_BACKWARD_WEIGHTS; direction++) {
+			const qmdi_cudnn_convolution strict = {&shape, (qmdi_cudnn_direction)direction, CUDNN_DATA_FLOAT, 0, 0};
+			if (shape.is_convolution)
+				plan_convolution(&cudnn, &strict, in_any_order | not_fp32);
+		}
+	(void)vendor->cudnnBackendDestroyDescriptor(cudnn.properties);
+}
+END_TEST
+
 START_TEST(half_precision_has_fused_plans) {
 	const qmdi_cudnn cudnn = absent_device(vendor, (size_t)_i);
 	for (size_t i = 0; i < LENGTH(convolutions); i++) {
@@ -405,6 +419,7 @@ int main(int argc, char **argv) {
 	tcase_add_test(libraries, cudnn_pools_to_the_models_shapes);
 	if (vendor->cudnnGetVersion() >= 90800) {
 		tcase_add_loop_test(plans, convolutions_of_the_models_shapes_have_plans, 0, (int)LENGTH(devices));
+		tcase_add_loop_test(plans, convolutions_of_the_columns_tests_have_plans, 0, (int)LENGTH(devices));
 		tcase_add_loop_test(plans, half_precision_has_fused_plans, 0, (int)LENGTH(devices));
 		tcase_add_test(plans, a_wrong_output_is_refused_with_the_layers_name);
 		tcase_add_test(plans, no_failure_leaves_a_descriptor_behind);
