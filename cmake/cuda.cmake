@@ -13,8 +13,10 @@ file(GLOB qmd_cuda_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../lib/cu
      ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/*.cu ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/train/*.cu)
 
 # Training takes cuDNN and cuBLAS too: of cuDNN the headers alone, both are opened when a program asks for them.
-if(NOT QMD_RUNTIME_ONLY)
-  find_path(QMD_CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "Folder of cudnn.h; training on GPUs takes it")
+if(QMD_RUNTIME_ONLY)
+  list(FILTER qmd_cuda_sources EXCLUDE REGEX "/kernels/cuda/train/")
+else()
+  find_path(QMD_CUDNN_INCLUDE_DIR cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "Folder of cudnn.h, for training on GPUs; OFF: without")
   file(GLOB qmd_vendor_sources CONFIGURE_DEPENDS ${CMAKE_CURRENT_LIST_DIR}/../kernels/cuda/vendor/*.c)
 endif()
 

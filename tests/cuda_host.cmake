@@ -25,7 +25,7 @@ target_link_libraries(qmd_cuda_emulated PUBLIC qmd_cuda_host)
 
 # Training on emulated devices, with cuDNN and cuBLAS emulated too. Their headers are needed, for the types, but not they.
 find_path(QMD_CUDNN_INCLUDE_DIR cudnn.h HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include
-          DOC "Folder of cudnn.h; training on GPUs takes it")
+          DOC "Folder of cudnn.h, for training on GPUs; OFF: without")
 find_path(QMD_CUBLAS_INCLUDE_DIR cublas_v2.h HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include)
 set(vendor_suites test_cuda_cudnn_host test_cuda_tensor)
 if(QMD_CUDNN_INCLUDE_DIR AND QMD_CUBLAS_INCLUDE_DIR)
