@@ -143,6 +143,9 @@ qmd_status check_range(const void *pointer, size_t size, int device) {
 
 /* Do what was given to a stream. */
 void finish(qmdi_cuda_stream *stream) {
+	if (stream->pending.empty()) {
+		return;
+	}
 	const opened open;
 	const std::vector<work> pending = std::move(stream->pending);
 	stream->pending.clear();
@@ -318,6 +321,7 @@ qmd_status qmdi_cuda_allocate(size_t size, void **pointer) {
 	if (mapping == MAP_FAILED) {
 		return qmdi_fail(QMD_ERROR_MEMORY, "mmap: no %zu bytes", pages);
 	}
+	(void)madvise(mapping, pages + 2 * page(), MADV_HUGEPAGE); /* or filling and closing it would take long */
 	const allocation made = {static_cast<unsigned char *>(mapping), pages + 2 * page(), size, current_device};
 	unsigned char *start = made.mapping + page() + pages - rounded;
 	protect(made, PROT_READ | PROT_WRITE);
