@@ -120,6 +120,26 @@ START_TEST(an_engine_that_keeps_no_promise_is_not_taken) {
 }
 END_TEST
 
+/* And one that keeps them is found wherever it stands. */
+START_TEST(an_engine_that_keeps_promises_is_found) {
+	const qmdi_host_engine plain = {.workspace = 77};
+	for (size_t place = 0; place < 4; place++) {
+		qmdi_host_vendor vendor = {
+			0, {{.is_tensor_core = 1}, {.is_nondeterministic = 1}, {.is_refused = 1}, {.is_tensor_core = 1}}, 4};
+		qmdi_tensor_device *device;
+		void *plan;
+		vendor.engines[place] = plain;
+		qmdi_host_vendor_set(&vendor);
+		qmdt_ok(qmdi_tensor_open("cuda", 1, &device));
+		qmdt_ok(device->ops->enter(device));
+		qmdt_ok(device->ops->linear_create(device, &convolution, QMDI_GRADIENT_INPUT, &plan));
+		device->ops->linear_destroy(device, plan);
+		device->ops->leave(device);
+		qmdi_tensor_close(device);
+	}
+}
+END_TEST
+
 /* ---- Memory ---- */
 
 START_TEST(a_full_device_says_what_was_wanted_and_what_is_left) {
@@ -150,7 +170,16 @@ END_TEST
 
 enum { N = 2 * 5 * 4 * 4 };
 
-static qmd_status run_layers(qmdi_tensor_device *device, float *t[4], void *plans[3]) {
+static const qmdi_linear_shape dense = {"last", 0, 2, {2, 2, 4}, {1, 1, 3}, 0, 0, 0, 0, 0, 0, 0, 0};
+
+static qmd_status run_dense(qmdi_tensor_device *device, float *t[4], void *plan) {
+	const qmdi_tensor_ops *ops = device->ops;
+	QMDI_TRY(ops->linear_forward(device, plan, t[0], t[1], t[3], t[2]));
+	QMDI_TRY(ops->linear_backward_parameters(device, plan, t[0], t[2], t[1], t[3]));
+	return ops->linear_backward_input(device, plan, t[1], t[2], t[0]);
+}
+
+static qmd_status run_layers(qmdi_tensor_device *device, float *t[4], void *plans[4]) {
 	const qmdi_tensor_ops *ops = device->ops;
 	const qmdi_pool_shape pool = {"second", 1, 2, {5, 4, 4}, {2, 2, 4}, 2, 2, 2, 2};
 	const qmdi_batchnorm_shape norm = {"third", 2, 20, 4, 1e-3f, 0.9f};
@@ -158,12 +187,17 @@ static qmd_status run_layers(qmdi_tensor_device *device, float *t[4], void *plan
 	QMDI_TRY(ops->linear_create(device, &convolution, QMDI_GRADIENT_PARAMETERS | QMDI_GRADIENT_INPUT, &plans[0]));
 	QMDI_TRY(ops->pool_create(device, &pool, &plans[1]));
 	QMDI_TRY(ops->batchnorm_create(device, &norm, &plans[2]));
+	QMDI_TRY(ops->linear_create(device, &dense, QMDI_GRADIENT_PARAMETERS | QMDI_GRADIENT_INPUT, &plans[3]));
 	QMDI_TRY(ops->linear_forward(device, plans[0], t[0], t[1], t[1], t[2]));
 	QMDI_TRY(ops->linear_backward_parameters(device, plans[0], t[0], t[2], t[1], t[3]));
 	QMDI_TRY(ops->linear_backward_input(device, plans[0], t[1], t[2], t[0]));
 	QMDI_TRY(ops->batchnorm_training(device, plans[2], t[2], t[3], t[3] + 4, t[3] + 8, t[3] + 12, t[0]));
 	QMDI_TRY(ops->batchnorm_backward(device, plans[2], t[2], t[3], t[0], t[3] + 16, t[3] + 20, NULL));
+	QMDI_TRY(ops->batchnorm_inference(device, plans[2], t[2], t[3], t[3] + 4, t[3] + 8, t[3] + 12, t[0]));
+	QMDI_TRY(ops->batchnorm_backward_inference(device, plans[2], t[3], t[3] + 12, t[0], t[2]));
 	QMDI_TRY(ops->pool_forward(device, plans[1], t[2], t[0]));
+	QMDI_TRY(ops->pool_backward(device, plans[1], t[2], t[0], t[0], t[1]));
+	QMDI_TRY(run_dense(device, t, plans[3]));
 	QMDI_TRY(ops->relu(device, N, t[2], t[2]));
 	QMDI_TRY(ops->scale_gradients(device, &grid, t[2], t[0], t[1]));
 	return ops->softmax(device, 2, N / 2, t[2], t[0]);
@@ -171,12 +205,13 @@ static qmd_status run_layers(qmdi_tensor_device *device, float *t[4], void *plan
 
 static qmd_status enter_and_run(qmdi_tensor_device *device, float *t[4]) {
 	const qmdi_tensor_ops *ops = device->ops;
-	void *plans[3] = {NULL, NULL, NULL};
+	void *plans[4] = {NULL, NULL, NULL, NULL};
 	QMDI_TRY(ops->enter(device));
 	const qmd_status status = run_layers(device, t, plans);
 	ops->linear_destroy(device, plans[0]);
 	ops->pool_destroy(device, plans[1]);
 	ops->batchnorm_destroy(device, plans[2]);
+	ops->linear_destroy(device, plans[3]);
 	ops->leave(device);
 	return status;
 }
@@ -238,6 +273,7 @@ int main(void) {
 	tcase_add_test(tests, no_order_of_threads_changes_a_bit);
 	tcase_add_test(tests, what_is_missing_is_named);
 	tcase_add_test(tests, an_engine_that_keeps_no_promise_is_not_taken);
+	tcase_add_test(tests, an_engine_that_keeps_promises_is_found);
 	tcase_add_test(tests, a_full_device_says_what_was_wanted_and_what_is_left);
 	tcase_add_test(tests, every_call_may_fail_and_nothing_is_left);
 	tcase_add_test(tests, every_allocation_of_the_host_may_fail);
