@@ -259,10 +259,10 @@ qmd_status qmdi_train_loop(qmd_model *model, const qmdi_images *images, const qm
 		status = take_weights(&t, status);
 	if (status == QMD_OK)
 		status = check_finite(model, phase);
+	qmdi_release(labels);
+	trainer_close(&t); /* after which no copy from the device is under way */
 	if (status != QMD_OK && status != QMD_ERROR_CANCELLED)
 		copy_parameters(before, model);
-	qmdi_release(labels);
-	trainer_close(&t);
 	qmd_model_free(before);
 	return status;
 }
