@@ -43,7 +43,7 @@ endif()
 
 # And as a library that takes the place of libqmd.so in a program (LD_PRELOAD).
 add_library(qmd_emulated SHARED $<TARGET_OBJECTS:qmd_objects>)
-target_link_libraries(qmd_emulated PRIVATE qmd_cuda_emulated)
+target_link_libraries(qmd_emulated PRIVATE qmd_cuda_emulated $<TARGET_NAME_IF_EXISTS:qmd_vendor_emulated>)
 set_target_properties(qmd_emulated PROPERTIES LINKER_LANGUAGE CXX)
 target_link_options(qmd_emulated PRIVATE -Wl,--version-script=${PROJECT_SOURCE_DIR}/lib/libqmd.map)
 

@@ -88,3 +88,41 @@ def test_errors_say_what_is_missing(engine, command):
 def test_batches_are_numbers(engine, batches):
     result = qmd("bench", engine, "--batches", batches)
     assert result.returncode == 2 and "--batches" in result.stderr
+
+
+# ---- Training ----
+
+
+def study(folder, device, emulated=True):
+    states = []
+    for name in ("open", "closed"):
+        files = [DATA / f"adk-{name}.pdb", DATA / f"adk-{name}-1.nc", DATA / f"adk-{name}-2.nc"]
+        states += ["--state", f"{name}=" + ",".join(map(str, files))]
+    return qmd("study", *states, "--select", "name CA", "--stride", 8, "--epochs", 2, "--qat-epochs", 1, "--device",
+               device, "-o", folder, emulated=emulated)
+
+
+def losses(folder):
+    return [loss for k in (1, 2) for part in ("train", "fine_tune")
+            for loss in json.loads((folder / f"fold-{k}.training.json").read_text())[part]["loss"]]
+
+
+def test_a_study_trains_on_a_gpu_as_on_the_cpu(tmp_path):
+    result = study(tmp_path / "gpu", "cuda")
+    if "built without training on a GPU" in result.stderr:
+        pytest.skip("SKIPPED: no headers of cuDNN and cuBLAS on this machine, training on the GPU was not tested")
+    assert result.returncode == 0, result.stderr
+    assert study(tmp_path / "again", "cuda:1").returncode == 0
+    assert study(tmp_path / "cpu", "cpu").returncode == 0
+    for k in (1, 2):
+        for suffix in ("qmd", "qme", "training.json"):
+            name = f"fold-{k}.{suffix}"
+            assert (tmp_path / "gpu" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+    assert len(losses(tmp_path / "cpu")) == 6
+    assert losses(tmp_path / "gpu") == pytest.approx(losses(tmp_path / "cpu"), rel=1e-4)
+
+
+def test_a_study_says_why_it_cannot_train(tmp_path):
+    without = study(tmp_path / "none", "cuda", emulated=False)
+    assert without.returncode == 1 and len(without.stderr.splitlines()) == 1
+    assert "'cuda'" in without.stderr and "built without" in without.stderr
