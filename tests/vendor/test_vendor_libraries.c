@@ -260,14 +260,18 @@ static const uint32_t not_fp32 = 1U << CUDNN_NUMERICAL_NOTE_TENSOR_CORE |
 								 1U << CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS |
 								 1U << CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
 
-/* cuDNN checks the output's extents against its own. */
+/* cuDNN checks the output's extents against its own. Asked again it must choose the same. */
 static void plan_convolution(const qmdi_cudnn *cudnn, const qmdi_cudnn_convolution *convolution, uint32_t forbidden) {
-	qmdi_cudnn_plan *plan;
-	uint32_t notes;
+	qmdi_cudnn_plan *plan, *again;
+	uint32_t notes, notes_again;
 	qmdt_ok(qmdi_cudnn_plan_create(cudnn, convolution, &plan));
-	ck_assert_int_ge(qmdi_cudnn_plan_engine(plan, &notes), 0);
+	qmdt_ok(qmdi_cudnn_plan_create(cudnn, convolution, &again));
+	ck_assert_int_eq(qmdi_cudnn_plan_engine(plan, &notes), qmdi_cudnn_plan_engine(again, &notes_again));
+	ck_assert_uint_eq(qmdi_cudnn_plan_workspace(plan), qmdi_cudnn_plan_workspace(again));
+	ck_assert_uint_eq(notes, notes_again);
 	ck_assert_uint_eq(notes & forbidden, 0);
 	ck_assert_uint_le(qmdi_cudnn_plan_workspace(plan), (size_t)512 << 20);
+	qmdi_cudnn_plan_free(again);
 	qmdi_cudnn_plan_free(plan);
 }
 

@@ -18,7 +18,11 @@ static qmdi_cudnn_device *state_of(const qmdi_tensor_device *device) {
 	return device->state;
 }
 
-/* ---- The device ---- */
+/* ---- Errors ---- */
+
+qmd_status qmdi_cudnn_of_layer(const char *name, qmd_status status) {
+	return status == QMD_OK ? QMD_OK : qmdi_fail_within(status, "layer '%s'", name);
+}
 
 qmd_status qmdi_cublas_check(const qmdi_vendor *vendor, cublasStatus_t status, const char *call) {
 	if (status == CUBLAS_STATUS_SUCCESS)
@@ -30,6 +34,8 @@ qmd_status qmdi_cublas_check(const qmdi_vendor *vendor, cublasStatus_t status, c
 		code = QMD_ERROR_UNSUPPORTED;
 	return qmdi_fail(code, "cuBLAS: %s: %s", call, vendor->cublasGetStatusString(status));
 }
+
+/* ---- The device ---- */
 
 /* FP32 as IEEE has it: no TF32, no sums of BF16, whatever the environment of the process asks for. */
 static qmd_status open_cublas(qmdi_cudnn_device *device) {

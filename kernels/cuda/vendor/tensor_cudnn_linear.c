@@ -18,10 +18,6 @@ typedef struct linear {
 	size_t workspace, bias_workspace; /* bytes */
 } linear;
 
-qmd_status qmdi_cudnn_of_layer(const char *name, qmd_status status) {
-	return status == QMD_OK ? QMD_OK : qmdi_fail_within(status, "layer '%s'", name);
-}
-
 /* ---- Plans ---- */
 
 static qmd_status plan_convolution(qmdi_cudnn_device *device, qmdi_cudnn_direction direction, linear *l) {
