@@ -65,14 +65,17 @@ static void check_environment(qmdi_tensor_device *device) {
 	for (size_t i = 0; i < N; i++)
 		host[i] = 0x1p-25f;
 	qmdt_ok(ops->upload(device, host, N, b));
+	volatile float large = 1.0f, small = 0x1p-25f;
 	fesetround(FE_UPWARD);
 	const qmd_status entered = ops->enter(device);
+	const float sum_of_host = large + small;
 	const qmd_status added = ops->add(device, N, a, b, a);
 	ops->leave(device);
 	const int rounding = fegetround();
 	fesetround(FE_TONEAREST);
 	ck_assert_int_eq(rounding, FE_UPWARD);
 	ck_assert_int_eq(entered, QMD_OK);
+	ck_assert_msg(sum_of_host <= 1.0f, "%s: the host computes as the caller rounds", ops->name);
 	ck_assert_int_eq(added, QMD_OK);
 	qmdt_ok(ops->download(device, a, N, host));
 	ck_assert_msg(is_all(host, N, 1.0f), "%s: sums are rounded as the caller rounds", ops->name);

@@ -111,11 +111,15 @@ static void close_device(qmdi_tensor_device *device) {
 	qmdi_release(device->state);
 }
 
+/* The floating-point environment is for what the host computes in between. */
 static qmd_status enter(qmdi_tensor_device *device) {
-	return qmdi_cuda_enter(state_of(device)->device.number, &state_of(device)->before);
+	QMDI_TRY(qmdi_cuda_enter(state_of(device)->device.number, &state_of(device)->before));
+	qmdi_float_enter(&state_of(device)->environment);
+	return QMD_OK;
 }
 
 static void leave(qmdi_tensor_device *device) {
+	qmdi_float_leave(&state_of(device)->environment);
 	qmdi_cuda_leave(&state_of(device)->before);
 }
 

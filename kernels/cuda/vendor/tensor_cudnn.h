@@ -6,13 +6,16 @@
 #define QMD_KERNELS_CUDA_TENSOR_CUDNN_H
 
 #include "base/error.h"
+#include "base/float_environment.h"
 #include "cuda/runtime.h"
 
 #include "cudnn_graph.h"
 
 typedef struct qmdi_cudnn_device {
 	qmdi_cuda_device device;
-	qmdi_cuda_scope before; /* between enter() and leave() */
+	/* The caller's, between enter() and leave(). */
+	qmdi_cuda_scope before;
+	qmdi_float_environment environment;
 	qmdi_cuda_stream *stream;
 	qmdi_cudnn cudnn;
 	cublasHandle_t cublas;
