@@ -186,9 +186,11 @@ uint64_t next_run() {
 	return ++run;
 }
 
+/* Down, not at all, or up, as a hash has it. */
 double disturb(double value, uint64_t run, size_t index) {
 	const double last_bit = static_cast<double>(std::numeric_limits<float>::epsilon());
-	return value * (1 + last_bit * (static_cast<double>((run + index) % 3) - 1));
+	const uint64_t hash = (run * 0x9e3779b97f4a7c15u ^ index) * 0xbf58476d1ce4e5b9u >> 32;
+	return value * (1 + last_bit * (static_cast<double>(hash % 3) - 1));
 }
 
 } // namespace qmdi::host
