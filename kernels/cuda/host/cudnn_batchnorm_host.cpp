@@ -22,12 +22,25 @@ cudnnStatus_t check_images(cudnnTensorDescriptor_t a, cudnnTensorDescriptor_t b)
 	return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t check_mode(cudnnBatchNormMode_t mode, double epsilon) {
+cudnnStatus_t check_mode(cudnnHandle_t handle, cudnnBatchNormMode_t mode, double epsilon) {
+	QMDI_CUDNN_TRY(check_handle(handle));
 	QMDI_CUDNN_CHECK(epsilon >= CUDNN_BN_MIN_EPSILON);
 	if (mode != CUDNN_BATCHNORM_SPATIAL) {
 		return fail(CUDNN_STATUS_NOT_SUPPORTED, "batch normalization mode %d is not emulated", mode);
 	}
 	return CUDNN_STATUS_SUCCESS;
+}
+
+struct images {
+	cudnnTensorDescriptor_t tensor;
+	const void *memory;
+};
+
+cudnnStatus_t check_forward(const images &x, const images &y, cudnnTensorDescriptor_t parameters) {
+	QMDI_CUDNN_TRY(check_tensor("x", x.tensor, x.memory));
+	QMDI_CUDNN_TRY(check_tensor("y", y.tensor, y.memory));
+	QMDI_CUDNN_TRY(check_images(x.tensor, y.tensor));
+	return check_parameters(parameters, x.tensor);
 }
 
 /* All of them one number a channel. */
@@ -85,13 +98,9 @@ cudnnStatus_t cudnnBatchNormalizationForwardTraining(cudnnHandle_t handle, cudnn
 													 void *running_variance, double epsilon, void *saved_mean,
 													 void *saved_inverse) {
 	QMDI_CUDNN_BEGIN;
-	QMDI_CUDNN_TRY(check_handle(handle));
-	QMDI_CUDNN_TRY(check_mode(mode, epsilon));
+	QMDI_CUDNN_TRY(check_mode(handle, mode, epsilon));
 	QMDI_CUDNN_CHECK(alpha && beta);
-	QMDI_CUDNN_TRY(check_tensor("x", x_tensor, x));
-	QMDI_CUDNN_TRY(check_tensor("y", y_tensor, y));
-	QMDI_CUDNN_TRY(check_images(x_tensor, y_tensor));
-	QMDI_CUDNN_TRY(check_parameters(parameters, x_tensor));
+	QMDI_CUDNN_TRY(check_forward({x_tensor, x}, {y_tensor, y}, parameters));
 	QMDI_CUDNN_CHECK(!running_mean == !running_variance && !saved_mean == !saved_inverse);
 	QMDI_CUDNN_TRY(check_channels(parameters, {scale, bias}));
 	if (running_mean) {
@@ -129,13 +138,9 @@ cudnnStatus_t cudnnBatchNormalizationForwardInference(cudnnHandle_t handle, cudn
 													  const void *bias, const void *mean, const void *variance,
 													  double epsilon) {
 	QMDI_CUDNN_BEGIN;
-	QMDI_CUDNN_TRY(check_handle(handle));
-	QMDI_CUDNN_TRY(check_mode(mode, epsilon));
+	QMDI_CUDNN_TRY(check_mode(handle, mode, epsilon));
 	QMDI_CUDNN_CHECK(alpha && beta);
-	QMDI_CUDNN_TRY(check_tensor("x", x_tensor, x));
-	QMDI_CUDNN_TRY(check_tensor("y", y_tensor, y));
-	QMDI_CUDNN_TRY(check_images(x_tensor, y_tensor));
-	QMDI_CUDNN_TRY(check_parameters(parameters, x_tensor));
+	QMDI_CUDNN_TRY(check_forward({x_tensor, x}, {y_tensor, y}, parameters));
 	QMDI_CUDNN_TRY(check_channels(parameters, {scale, bias, mean, variance}));
 	return give(handle, [=, x_layout = x_tensor->place, y_layout = y_tensor->place, p = parameters->place,
 						 a = value_of(alpha), b = value_of(beta)] {
@@ -183,8 +188,7 @@ cudnnStatus_t cudnnBatchNormalizationBackward(cudnnHandle_t handle, cudnnBatchNo
 											  void *d_bias, double epsilon, const void *saved_mean,
 											  const void *saved_inverse) {
 	QMDI_CUDNN_BEGIN;
-	QMDI_CUDNN_TRY(check_handle(handle));
-	QMDI_CUDNN_TRY(check_mode(mode, epsilon));
+	QMDI_CUDNN_TRY(check_mode(handle, mode, epsilon));
 	QMDI_CUDNN_CHECK(alpha_data && beta_data && alpha_parameters && beta_parameters);
 	QMDI_CUDNN_TRY(check_tensor("x", x_tensor, x));
 	QMDI_CUDNN_TRY(check_tensor("dy", d_y_tensor, d_y));

@@ -60,17 +60,29 @@ size_t cudnnGetVersion(void) {
 
 /* ---- Handles ---- */
 
-cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
+namespace {
+
+template <class T> cudnnStatus_t create_in(registry<T> &all, const T &value, T **object) {
 	QMDI_CUDNN_BEGIN;
-	QMDI_CUDNN_CHECK(handle);
-	*handle = handles.create({qmdi_host_current_device(), nullptr});
+	QMDI_CUDNN_CHECK(object);
+	*object = all.create(value);
 	return CUDNN_STATUS_SUCCESS;
 }
 
-cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
+template <class T> cudnnStatus_t destroy_in(registry<T> &all, T *object) {
 	const std::lock_guard<std::recursive_mutex> guard(machine_lock());
-	QMDI_CUDNN_CHECK(!handle || handles.destroy(handle));
+	QMDI_CUDNN_CHECK(!object || all.destroy(object));
 	return CUDNN_STATUS_SUCCESS;
+}
+
+} // namespace
+
+cudnnStatus_t cudnnCreate(cudnnHandle_t *handle) {
+	return create_in(handles, {qmdi_host_current_device(), nullptr}, handle);
+}
+
+cudnnStatus_t cudnnDestroy(cudnnHandle_t handle) {
+	return destroy_in(handles, handle);
 }
 
 cudnnStatus_t check_handle(cudnnHandle_t handle) {
@@ -121,16 +133,11 @@ cudnnStatus_t check_memory(const char *name, const void *pointer, size_t size, s
 /* ---- Tensor descriptors ---- */
 
 cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t *tensor) {
-	QMDI_CUDNN_BEGIN;
-	QMDI_CUDNN_CHECK(tensor);
-	*tensor = tensors.create({});
-	return CUDNN_STATUS_SUCCESS;
+	return create_in(tensors, {}, tensor);
 }
 
 cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t tensor) {
-	const std::lock_guard<std::recursive_mutex> guard(machine_lock());
-	QMDI_CUDNN_CHECK(!tensor || tensors.destroy(tensor));
-	return CUDNN_STATUS_SUCCESS;
+	return destroy_in(tensors, tensor);
 }
 
 cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t tensor, cudnnTensorFormat_t format,
@@ -157,16 +164,11 @@ cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t tensor, cudnnTe
 /* ---- Pooling descriptors ---- */
 
 cudnnStatus_t cudnnCreatePoolingDescriptor(cudnnPoolingDescriptor_t *pooling) {
-	QMDI_CUDNN_BEGIN;
-	QMDI_CUDNN_CHECK(pooling);
-	*pooling = poolings.create({});
-	return CUDNN_STATUS_SUCCESS;
+	return create_in(poolings, {}, pooling);
 }
 
 cudnnStatus_t cudnnDestroyPoolingDescriptor(cudnnPoolingDescriptor_t pooling) {
-	const std::lock_guard<std::recursive_mutex> guard(machine_lock());
-	QMDI_CUDNN_CHECK(!pooling || poolings.destroy(pooling));
-	return CUDNN_STATUS_SUCCESS;
+	return destroy_in(poolings, pooling);
 }
 
 cudnnStatus_t cudnnSetPooling2dDescriptor(cudnnPoolingDescriptor_t pooling, cudnnPoolingMode_t mode,
