@@ -79,7 +79,9 @@ static const option_row option_rows[] = {
 	{OPTION_BATCH, 0, "batch", "N", "images at a time (default: 1)"},
 	{OPTION_BATCHES, 0, "batches", "N,N...", "frames at a time, one after the other (default: 1,8,32,128,1024)"},
 	{OPTION_REPEATS, 0, "repeats", "N", "batches that are timed (default: 200)"},
-	{OPTION_DEVICE, 0, "device", "NAME", "cpu, cuda (the first GPU) or cuda:N (default: cpu)"},
+	{OPTION_DEVICE, 0, "device", "NAME",
+	 "what computes: cpu (default), cuda (the first GPU) or cuda:N; for train, quantize and study also reference "
+	 "(slow)"},
 	{OPTION_THREADS, 0, "threads", "N", "threads (default: all that the process may use)"},
 	{OPTION_RESUME, 0, "resume", NULL, "go on with an interrupted study in the same folder"},
 	{OPTION_OUTPUT, 'o', "output", "PATH", "where to write"},

@@ -119,7 +119,7 @@ typedef struct program_arguments {
 	uint32_t batch, repeats; /* of timing */
 	uint32_t batches[ARGUMENTS_MAX_BATCHES];
 	size_t n_batches;
-	const char *device; /* of contexts */
+	const char *device; /* of contexts, or of training and FP32 inference */
 	uint32_t threads;
 	int has_threads; /* --threads was given */
 	control_kind control;

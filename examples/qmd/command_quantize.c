@@ -53,6 +53,7 @@ static int quantize(quantize_job *job) {
 		return fail_usage("where to write is missing: give -o ENGINE.qme, --save-model MODEL.qmd or both");
 	if (a->output && (a->weight_bits != 8 || a->activation_bits != 8))
 		return fail_usage("an engine has 8 bits: with fewer give --save-model MODEL.qmd and no -o");
+	TRY(pipeline_check_device(a));
 	TRY_QMD(qmd_model_load(a->operands[0], &job->model));
 	TRY(data_open(a, 1, &job->dataset));
 	TRY(pipeline_match_classes(job->dataset, job->model, &job->class_of_state));
@@ -92,7 +93,10 @@ const program_command command_quantize = {
 	.name = "quantize",
 	.summary = "Quantize a trained network, fine-tune it with fake-quant and compile it to an INT8 engine",
 	.operands = "MODEL.qmd --state NAME=PDB,NC[,NC...] ... -o ENGINE.qme",
-	.details = "\nGive the states, the split and the fold that the model was trained with.\n",
+	.details =
+		"\nGive the states, the split and the fold that the model was trained with. --device says what calibrates,\n"
+		"fine-tunes and answers in floats; the accuracy of the INT8 engine is the CPU's, whose answers are the same\n"
+		"bytes on a GPU.\n",
 	.min_operands = 1,
 	.max_operands = 1,
 	.options = options,

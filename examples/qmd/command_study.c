@@ -136,7 +136,7 @@ static int finish(study *s) {
 		code = measure_time(s, &example);
 	if (code == PROGRAM_OK)
 		code = write_pictures(s, &example);
-	s->machine = machine_describe(example.engine);
+	s->machine = machine_describe(example.engine, s->arguments->device);
 	release_example(&example);
 	TRY(code);
 	TRY(study_combine_residues(s));
@@ -172,6 +172,7 @@ static int check_first_fold(const study *s) {
 static int run_study(study *s) {
 	if (!s->folder)
 		return fail_usage("where to write is missing: give -o DIR");
+	TRY(pipeline_check_device(s->arguments));
 	TRY(data_open(s->arguments, 2, &s->dataset));
 	TRY(data_plan_split(s->arguments, s->dataset, &s->plan));
 	if (s->arguments->control == CONTROL_SHUFFLED)
@@ -265,6 +266,9 @@ const program_command command_study = {
 		"\nFor each fold an FP32 network is trained and quantized on the training frames alone; the held-out frames\n"
 		"are looked at once, at the end. DIR receives report.html to read, report.json, residues.csv, residues.svg,\n"
 		"frames.png, scores on the structure (residues.pdb) and, for each fold K, fold-K.qmd (FP32 model) and\n"
-		"fold-K.qme (INT8 engine).\n",
+		"fold-K.qme (INT8 engine).\n"
+		"--device says what trains, fine-tunes and answers in FP32. The INT8 engine, times and scores are the CPU's: "
+		"an\n"
+		"engine's answers are the same bytes on a GPU.\n",
 	.options = options,
 	.run = run};

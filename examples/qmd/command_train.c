@@ -48,6 +48,7 @@ static int train(train_job *job) {
 	const program_arguments *a = job->arguments;
 	if (!a->output)
 		return fail_usage("where to write the model is missing: give -o MODEL.qmd");
+	TRY(pipeline_check_device(a));
 	TRY(data_open(a, 2, &job->dataset));
 	TRY(data_plan_split(a, job->dataset, &job->plan));
 	TRY(data_split(&job->plan, job->dataset, a->fold, &job->split));
@@ -84,6 +85,7 @@ const program_command command_train = {
 	.name = "train",
 	.summary = "Train an FP32 network on the frames of two or more states",
 	.operands = "--state NAME=PDB,NC[,NC...] --state ... -o MODEL.qmd",
-	.details = "\nAll frames train, unless --fold holds some out; their accuracy is then printed too.\n",
+	.details = "\nAll frames train, unless --fold holds some out; their accuracy is then printed too.\n"
+			   "--device says what trains and answers.\n",
 	.options = options,
 	.run = run};

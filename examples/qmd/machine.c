@@ -45,12 +45,37 @@ static json_t *list_kernels(const qmd_engine *engine) {
 	return kernels;
 }
 
-json_t *machine_describe(const qmd_engine *engine) {
+/* What trained. A GPU is called what a context of the engine says of it; it has no name where none can be made. */
+typedef struct training_device {
+	char device[32], name[256];
+} training_device;
+
+static training_device find_device(const qmd_engine *engine, const char *asked) {
+	training_device result = {0};
+	snprintf(result.device, sizeof result.device, "%s", asked);
+	qmd_context_options options;
+	qmd_context_options_init(&options);
+	options.max_batch = 1;
+	options.device = asked;
+	qmd_context *context = NULL;
+	qmd_context_device found = {.struct_size = sizeof found};
+	if (strncmp(asked, "cuda", 4) == 0 && qmd_context_create(engine, &options, &context) == QMD_OK &&
+		qmd_context_device_info(context, &found) == QMD_OK && strncmp(found.device, "cuda", 4) == 0) {
+		snprintf(result.device, sizeof result.device, "%s", found.device);
+		snprintf(result.name, sizeof result.name, "%s", found.name);
+	}
+	qmd_context_free(context);
+	return result;
+}
+
+json_t *machine_describe(const qmd_engine *engine, const char *device) {
 	struct utsname system;
 	char processor[128], system_text[256] = "unknown";
 	read_processor(processor, sizeof processor);
 	if (uname(&system) == 0)
 		snprintf(system_text, sizeof system_text, "%s %s %s", system.sysname, system.release, system.machine);
-	return json_pack("{s:s, s:s, s:s, s:s, s:o}", "libqmd", qmd_version(), "compiler", COMPILER, "system", system_text,
-					 "processor", processor, "kernels", list_kernels(engine));
+	const training_device trained = find_device(engine, device);
+	return json_pack("{s:s, s:s, s:s, s:s, s:s, s:s?, s:o}", "libqmd", qmd_version(), "compiler", COMPILER, "system",
+					 system_text, "processor", processor, "device", trained.device, "device_name",
+					 *trained.name ? trained.name : NULL, "kernels", list_kernels(engine));
 }

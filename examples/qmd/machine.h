@@ -6,8 +6,10 @@
 
 #include "program.h"
 
-/* {"libqmd", "compiler", "system", "processor", "kernels"}: versions, names, and which kernels an engine runs here;
- * NULL if it cannot be made. */
-json_t *machine_describe(const qmd_engine *engine);
+/* {"libqmd", "compiler", "system", "processor", "device", "device_name", "kernels"}: versions, names, on which device
+ * of
+ * --device was trained, its name if it is a GPU, and which kernels an engine runs on this CPU; NULL if it cannot be
+ * made. */
+json_t *machine_describe(const qmd_engine *engine, const char *device);
 
 #endif

@@ -9,6 +9,29 @@
 #define FRAMES_AT_A_TIME 32
 #define EPOCHS_A_CHECKPOINT 5
 
+/* A predictor opens the device as training does. */
+int pipeline_check_device(const program_arguments *arguments) {
+	qmd_predictor_options options;
+	qmd_predictor_options_init(&options);
+	options.batch_size = 1;
+	options.n_threads = 1;
+	options.device = arguments->device;
+	qmd_layer dense;
+	qmd_layer_init(&dense, QMD_LAYER_DENSE);
+	dense.units = 1;
+	qmd_model *smallest = NULL;
+	qmd_predictor *predictor = NULL;
+	qmd_status status = qmd_model_create((qmd_shape){1, 1, 1}, &smallest);
+	if (status == QMD_OK)
+		status = qmd_model_add(smallest, &dense, NULL);
+	if (status == QMD_OK)
+		status = qmd_predictor_create(smallest, &options, &predictor);
+	qmd_predictor_free(predictor);
+	qmd_model_free(smallest);
+	TRY_QMD(status);
+	return PROGRAM_OK;
+}
+
 int pipeline_fit_pixels(const program_arguments *arguments, qmd_dataset *dataset, const qmd_split *split,
 						qmd_pixels **pixels) {
 	qmd_pixels_options options;

@@ -11,6 +11,9 @@ typedef struct classifier_quality {
 	double train_accuracy, test_accuracy, test_auc;
 } classifier_quality;
 
+/* What is wrong with --device where something is trained, before the data are read. */
+int pipeline_check_device(const program_arguments *arguments);
+
 int pipeline_fit_pixels(const program_arguments *arguments, qmd_dataset *dataset, const qmd_split *split,
 						qmd_pixels **pixels);
 

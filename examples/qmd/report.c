@@ -55,6 +55,11 @@ double report_get(const json_t *json, ...) {
 	return value;
 }
 
+const char *report_text(const json_t *json, const char *key) {
+	const char *text = json_string_value(json_object_get(json, key));
+	return text ? text : "";
+}
+
 double report_mean(const json_t *items, ...) {
 	double sum = 0;
 	size_t n = 0, i;

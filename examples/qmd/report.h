@@ -26,6 +26,9 @@ json_t *report_residue(const profile_residue *residue);
 /* The number at a path of keys, up to NULL; NaN where there is none. */
 double report_get(const json_t *json, ...) __attribute__((sentinel));
 
+/* The text of a key; "" where there is none. */
+const char *report_text(const json_t *json, const char *key);
+
 /* The mean of these numbers over the items of an array that have them; NaN if none has. */
 double report_mean(const json_t *items, ...) __attribute__((sentinel));
 

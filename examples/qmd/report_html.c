@@ -12,17 +12,12 @@
 #define N_TOP 20
 #define MOST_FOLDS_BESIDE 8 /* of which a table shows the ranks side by side */
 
-static const char *text_of(const json_t *json, const char *key) {
-	const char *text = json_string_value(json_object_get(json, key));
-	return text ? text : "";
-}
-
 static const json_t *states_of(const study_report *r) {
 	return json_object_get(r->json, "states");
 }
 
 static const char *state_name(const study_report *r, size_t state) {
-	return text_of(json_array_get(states_of(r), state), "name");
+	return report_text(json_array_get(states_of(r), state), "name");
 }
 
 static void put_legend(page *p, const study_report *r) {
@@ -48,12 +43,12 @@ static int begin(page *p, const study_report *r) {
 													   s == 0                                  ? ""
 													   : s + 1 < json_array_size(states_of(r)) ? ", "
 																							   : " or ",
-													   text_of(state, "name"));
+													   report_text(state, "name"));
 	fprintf(out, "?");
 	if (fclose(out) != 0 || asprintf(&subtitle,
 									 "What a convolutional network learns of %zu states from simulations, and which "
 									 "residues it looks at. libqmd %s, seed %.0f.",
-									 json_array_size(states_of(r)), text_of(r->json, "version"),
+									 json_array_size(states_of(r)), report_text(r->json, "version"),
 									 report_get(r->json, "arguments", "seed", NULL)) < 0)
 		subtitle = NULL;
 	const int code = title && subtitle ? page_begin(p, title, subtitle) : fail_memory();
@@ -110,10 +105,10 @@ static void put_inputs(page *p, const study_report *r) {
 		json_array_foreach(json_object_get(state, "trajectories"), i, trajectory)
 			fprintf(out, "%s%s", i ? ", " : "", json_is_string(trajectory) ? json_string_value(trajectory) : "");
 		fclose(out);
-		table_cell(&t, "%s", text_of(state, "name"));
+		table_cell(&t, "%s", report_text(state, "name"));
 		table_cell(&t, "%.0f", report_get(state, "n_frames", NULL));
 		table_cell(&t, "%.0f", report_get(state, "n_dropped_atoms", NULL));
-		table_cell(&t, "%s", text_of(state, "topology"));
+		table_cell(&t, "%s", report_text(state, "topology"));
 		table_cell(&t, "%s", list ? list : "");
 		free(list);
 	}
@@ -129,12 +124,15 @@ static void put_run(page *p, const study_report *r) {
 		"folds: in each, an FP32 network is trained and quantized on the training frames alone; the held-out "
 		"frames are looked at once, at the end.",
 		report_get(r->json, "n_frames", NULL), report_get(r->json, "n_atoms", NULL),
-		report_get(r->json, "n_residues", NULL), text_of(arguments, "pixels"), text_of(arguments, "split"),
+		report_get(r->json, "n_residues", NULL), report_text(arguments, "pixels"), report_text(arguments, "split"),
 		json_array_size(json_object_get(r->json, "folds")));
-	if (strcmp(text_of(arguments, "split"), "icnnmd") == 0)
+	char device[768];
+	study_device_text(r->json, device, sizeof device);
+	page_paragraph(p, "%s", device);
+	if (strcmp(report_text(arguments, "split"), "icnnmd") == 0)
 		page_paragraph(p, "Warning: this split leaks. Most held-out frames have a neighbour in time among the training "
 						  "frames, so that the accuracies below say little.");
-	if (strcmp(text_of(arguments, "control"), "shuffled") == 0)
+	if (strcmp(report_text(arguments, "control"), "shuffled") == 0)
 		page_paragraph(p, "A control: frames were handed out among the states at random, so that states say nothing of "
 						  "them. Accuracies should be those of chance, and scores of residues within their errors.");
 	put_inputs(p, r);

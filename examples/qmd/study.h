@@ -96,6 +96,9 @@ void study_accuracy_table(const json_t *report, table *t);
 void study_timing_table(const json_t *report, table *t);
 void study_trust_table(const json_t *report, table *t);
 
+/* On what was trained, and on what the rest ran. */
+void study_device_text(const json_t *report, char *text, size_t size);
+
 /* The tables at the end. */
 void study_print(const study *s, const json_t *report);
 

@@ -154,6 +154,9 @@ int study_write_page(const study *s, const json_t *report) {
 
 void study_print(const study *s, const json_t *report) {
 	table t;
+	char device[768];
+	study_device_text(report, device, sizeof device);
+	printf("\n%s\n", device);
 	study_accuracy_table(report, &t);
 	printf("\nAccuracy, training + held-out frames; the last two columns are simple baselines on the held-out ones\n");
 	table_print(&t, stdout);

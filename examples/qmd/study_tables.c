@@ -1,3 +1,6 @@
+#include <stdio.h>
+#include <string.h>
+
 #include "report.h"
 #include "study.h"
 
@@ -79,4 +82,17 @@ void study_trust_table(const json_t *report, table *t) {
 			  report_get(trust, "random_deletion_area", NULL), 3);
 	trust_row(t, "residues beyond 3 standard errors", report_get(trust, "n_beyond_3_errors", NULL), 0,
 			  report_get(trust, "n_beyond_by_chance", NULL), 1);
+}
+
+void study_device_text(const json_t *report, char *text, size_t size) {
+	const json_t *machine = json_object_get(report, "made_with");
+	const char *device = report_text(machine, "device"), *name = report_text(machine, "device_name");
+	if (strcmp(device, "cpu") == 0)
+		snprintf(text, size, "Trained on the CPU (%s).", report_text(machine, "processor"));
+	else
+		snprintf(
+			text, size,
+			"Trained on device %s%s%s%s, which gave the FP32 accuracies too. The INT8 engine, times and scores are the "
+			"CPU's (%s); the engine's answers are the same bytes on any device.",
+			device, *name ? " (" : "", name, *name ? ")" : "", report_text(machine, "processor"));
 }

@@ -5,7 +5,7 @@ import shutil
 import numpy as np
 import pytest
 
-from program_support import DATA, SMALL, STATES, assert_fails, qmd, state, succeed, succeed_json
+from program_support import BRIEF, DATA, SMALL, STATES, assert_fails, qmd, state, succeed, succeed_json
 
 COMMANDS = ["study", "inspect", "train", "quantize", "run", "pixels", "explain", "merge", "export", "import", "profile", "compare",
             "bench"]
@@ -88,6 +88,69 @@ def test_inspect(study):
     assert "linear collapse" in engine["passes"]
     for path in (DATA / "adk-open.pdb", DATA / "adk-open-1.nc", folder / "fold-1.qmd", folder / "fold-1.qme"):
         assert str(path) in succeed("inspect", path)
+
+
+# ---- Devices ----
+
+NOWHERE = ["--state", "open=no.pdb,no.nc", "--state", "closed=no.pdb,no.nc"]
+
+
+@pytest.mark.parametrize("command", ["train", "quantize", "study"])
+@pytest.mark.parametrize(
+    ("device", "part"),
+    [
+        ("gpu", "'gpu', expected cpu, cuda, cuda:N or reference"),
+        ("CPU", "'CPU', expected"),
+        ("cuda:", "'cuda:', expected"),
+        ("cuda:-1", "'cuda:-1', expected"),
+        ("reference:0", "'reference:0', expected"),
+        ("cuda", "CUDA"),
+        ("cuda:99", "CUDA"),
+    ],
+)
+def test_a_device_that_is_not_there_is_said_before_data_are_read(command, device, part, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    model = ["no.qmd"] if command == "quantize" else []
+    assert_fails(qmd(command, *model, *NOWHERE, "-o", "x", "--device", device), 1, part)
+    assert list(tmp_path.iterdir()) == []
+
+
+def parameters(model, folder):
+    """Weights and biases, in the order of the layers."""
+    onnx = pytest.importorskip("onnx")
+    succeed("export", model, "-o", folder / "weights.onnx")
+    arrays = [onnx.numpy_helper.to_array(w) for w in onnx.load(folder / "weights.onnx").graph.initializer]
+    return [array for array in arrays if array.ndim > 0]  # without the rates of dropout
+
+
+@pytest.mark.parametrize(("first", "second"), [("cpu", "reference"), ("reference", "cpu")])
+def test_a_checkpoint_goes_on_on_another_device(first, second, tmp_path):
+    train = ["train", *SMALL, "--target-loss", "0", "--checkpoint", tmp_path / "c", "--json"]
+    succeed(*train, "--device", first, "--epochs", 3, "-o", tmp_path / "a.qmd")
+    succeed(*train, "--device", second, "--epochs", 3, "-o", tmp_path / "b.qmd")  # nothing is left to be done
+    assert (tmp_path / "a.qmd").read_bytes() == (tmp_path / "b.qmd").read_bytes()
+    shutil.copy(tmp_path / "c", tmp_path / "kept")
+    for device in (first, second):
+        shutil.copy(tmp_path / "kept", tmp_path / "c")
+        succeed(*train, "--device", device, "--epochs", 4, "-o", tmp_path / f"{device}.qmd")
+    before, same, other = (parameters(tmp_path / f"{name}.qmd", tmp_path) for name in ("a", first, second))
+    assert len(before) == len(same) == len(other) == 12
+    for start, here, there in zip(before, same, other):
+        # The same batches and masks. Adam divides by a gradient's own size: sums in another order weigh most where it is
+        # next to nothing, so look at the mean.
+        assert np.abs(there - here).mean() < 1e-3 * np.abs(here - start).max()
+    assert_fails(qmd(*train, "--device", second, "--epochs", 5, "--seed", 2, "-o", tmp_path / "b.qmd"), 1, "another")
+
+
+def test_a_study_by_scalar_loops_is_the_cpus(study, tmp_path):
+    _, by_cpu = study
+    by_loops = succeed_json("study", *SMALL, *BRIEF, "--device", "reference", "-o", tmp_path)
+    assert (by_cpu["made_with"]["device"], by_loops["made_with"]["device"]) == ("cpu", "reference")
+    assert by_loops["made_with"]["device_name"] is None
+    for fold, other in zip(by_cpu["folds"], by_loops["folds"]):
+        assert other["fp32"]["test_accuracy"] == pytest.approx(fold["fp32"]["test_accuracy"], abs=0.051)  # one frame
+        assert other["training"]["train"]["loss"] == pytest.approx(fold["training"]["train"]["loss"], rel=1e-3)
+    assert "Trained on device reference, " in (tmp_path / "report.html").read_text()
 
 
 # ---- Wrong command lines: exit code 2 ----

@@ -327,6 +327,7 @@ def test_resume_makes_only_what_is_missing(study, tmp_path):
         (["--seed", "2"], "seed was 1, now it is 2"),
         (["--epochs", "5"], "epochs was 4, now it is 5"),
         (["--target-loss", "0"], "target-loss was 0.05, now it is 0"),
+        (["--device", "reference"], 'device was "cpu", now it is "reference"'),
         (["--superpose", "resid 1 to 20"], "superpose"),
         (["--state", f"more={DATA / 'adk-open.pdb'},{DATA / 'adk-open-1.nc'}", "--split", "replica"], "--state differs"),
     ],
