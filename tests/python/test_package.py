@@ -30,7 +30,7 @@ def small_study(data):
     return qmd.study(data, n_folds=1, train={"epochs": 6}, quantize={"epochs": 1}, progress=None)
 
 
-@pytest.mark.parametrize("struct", [_c.DatasetOptions, _c.PixelsOptions, _c.TrainOptions, _c.QuantizeOptions,
+@pytest.mark.parametrize("struct", [_c.DatasetOptions, _c.PixelsOptions, _c.TrainOptions, _c.PredictorOptions, _c.QuantizeOptions,
                                     _c.OnnxExportOptions, _c.OnnxImportOptions, _c.EngineOptions, _c.ContextOptions, _c.ExplainOptions])
 def test_options_are_as_large_as_in_c(struct):
     assert struct().struct_size == ctypes.sizeof(struct)
@@ -46,6 +46,7 @@ def test_every_struct_field_lies_where_the_compiler_puts_it(tmp_path):
     structs = {"qmd_atom": _c.Atom, "qmd_progress": _c.Progress, "qmd_dataset_options": _c.DatasetOptions,
                "qmd_frame_origin": _c.FrameOrigin, "qmd_pixels_options": _c.PixelsOptions, "qmd_frame": _c.Frame,
                "qmd_shape": _c.Shape, "qmd_train_options": _c.TrainOptions, "qmd_quantize_options": _c.QuantizeOptions,
+               "qmd_predictor_options": _c.PredictorOptions,
                "qmd_onnx_export_options": _c.OnnxExportOptions, "qmd_onnx_import_options": _c.OnnxImportOptions,
                "qmd_engine_options": _c.EngineOptions, "qmd_engine_layer": _c.EngineLayer,
                "qmd_context_options": _c.ContextOptions, "qmd_context_device": _c.ContextDevice,
@@ -92,6 +93,39 @@ def test_study_tells_open_from_closed(small_study):
     assert small_study.report["mean"]["fp32"]["test_accuracy"] >= 0.9
     assert small_study.report["mean"]["int8"]["test_accuracy"] >= 0.9
     assert len(fold["top_residues"]) == 10
+
+
+@pytest.fixture(scope="module")
+def alpha_carbons():
+    return qmd.Dataset(open=state("open"), closed=state("closed"), select="name CA", stride=8)
+
+
+def test_study_on_another_device(alpha_carbons):
+    by_cpu, by_loops = (qmd.study(alpha_carbons, n_folds=1, train={"epochs": 6}, quantize={"epochs": 1}, device=device,
+                                  progress=None) for device in ("cpu", "reference"))  # fmt: skip
+    assert by_cpu.report["folds"][0]["fp32"]["test_accuracy"] >= 0.9
+    for numbers in ("fp32", "int8"):
+        assert by_cpu.report["folds"][0][numbers] == by_loops.report["folds"][0][numbers]
+
+
+def test_devices_of_a_model(alpha_carbons, tmp_path):
+    data, split = alpha_carbons, alpha_carbons.split("replica", fold=0)
+    pixels = qmd.Pixels(data, split)
+    xyz = data.read(split.test)
+    models = [qmd.Model.preset("icnnmd", pixels.side, 2) for _ in range(2)]
+    models[0].train(data, split, pixels, epochs=2, checkpoint_path=tmp_path / "c", device="reference")
+    models[1].train(data, split, pixels, epochs=2, checkpoint_path=tmp_path / "c")  # all is done: the same weights
+    for model in (*models, models[0].quantize(data, split, epochs=0, device="reference")):
+        by_loops = model.predict(xyz, device="reference")
+        np.testing.assert_allclose(by_loops, model.predict(xyz), atol=1e-4)
+    np.testing.assert_array_equal(by_loops.shape, (len(xyz), 2))
+    np.testing.assert_array_equal(models[0].predict(xyz), models[1].predict(xyz))
+    for call in (lambda **device: models[0].train(data, split, pixels, **device),
+                 lambda **device: models[0].quantize(data, split, **device),
+                 lambda **device: models[0].predict(xyz, **device)):  # fmt: skip
+        with pytest.raises(qmd.Error, match="'gpu', expected cpu, cuda, cuda:N or reference") as caught:
+            call(device="gpu")
+        assert caught.value.name == "QMD_ERROR_ARGUMENT"
 
 
 def test_onnx_there_and_back(data, tmp_path):

@@ -51,7 +51,11 @@ class Pixels(_c.Handle):
 
 
 class Model(_c.Handle):
-    """A network with FP32 weights; after quantize() it carries scales too."""
+    """A network with FP32 weights; after quantize() it carries scales too.
+
+    `device` in train(), quantize() and predict() is what computes: "cpu", "cuda" (the thread's current GPU), "cuda:N", or
+    "reference", scalar loops for checking the others. It changes no batch and no mask, only the rounding of sums.
+    """
 
     _free = "qmd_model_free"
 
@@ -104,28 +108,28 @@ class Model(_c.Handle):
     def n_macs(self):
         return _c.library().qmd_model_n_macs(self._pointer)
 
-    def train(self, data, split, pixels, optimizer="adam", checkpoint_path=None, progress=None, **options):
-        """FP32 training; options as in qmd_train_options (epochs, learning_rate, batch_size, seed, device, ...)."""
-        options = _c.TrainOptions(optimizer=_one_of(_OPTIMIZERS, optimizer, "optimizer"), **options)
+    def train(self, data, split, pixels, optimizer="adam", checkpoint_path=None, progress=None, device="cpu", **options):
+        """FP32 training; options as in qmd_train_options (epochs, learning_rate, batch_size, seed, ...).
+
+        A checkpoint goes on on any device; on the one that began it, to the same bits.
+        """
+        options = _c.TrainOptions(optimizer=_one_of(_OPTIMIZERS, optimizer, "optimizer"), device=device, **options)
         if checkpoint_path is not None:
             options.checkpoint_path = _c.path_bytes(checkpoint_path)
         with _c.ProgressCall(progress) as options.progress:
             _c.library().qmd_train(self._pointer, data._pointer, split._pointer, pixels._pointer, ctypes.byref(options))
         return self
 
-    def quantize(self, data, split, observer=None, progress=None, **options):
+    def quantize(self, data, split, observer=None, progress=None, device="cpu", **options):
         """A new model with scales: calibration, then fine-tuning; options as in qmd_quantize_options."""
-        options = _c.QuantizeOptions(**options)
+        options = _c.QuantizeOptions(device=device, **options)
         if observer is not None:
             options.observer = _one_of(_OBSERVERS, observer, "observer")
         with _c.ProgressCall(progress) as options.progress:
             return Model(_c.made_by("qmd_quantize", self._pointer, data._pointer, split._pointer, ctypes.byref(options)))
 
     def predict(self, xyz, n_threads=0, device="cpu"):
-        """Probabilities of the FP32 network (or of the fake-quantized one), [n_frames][n_classes].
-
-        `device` is "cpu", "cuda" or "cuda:N".
-        """
+        """Probabilities of the FP32 network (or of the fake-quantized one), [n_frames][n_classes]."""
         frames, n, _keep = frames_of(xyz)
         options = _c.PredictorOptions(batch_size=min(max(n, 1), 32), n_threads=n_threads, device=device)
         predictor = _Predictor(_c.made_by("qmd_predictor_create", self._pointer, ctypes.byref(options)))

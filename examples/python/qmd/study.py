@@ -24,16 +24,17 @@ def _accuracy(probabilities, labels):
     return float(np.mean(np.argmax(probabilities, axis=1) == labels))
 
 
-def _fold(data, split, kind, preset, train, quantize, seed, progress):
+def _fold(data, split, kind, preset, train, quantize, seed, device, progress):
     pixels = Pixels(data, split, kind=kind)
     model = Model.preset(preset, pixels.side, len(data.states), seed=seed)
-    model.train(data, split, pixels, seed=seed, progress=progress, **train)
-    engine = Engine.compile(model.quantize(data, split, seed=seed, progress=progress, **quantize))
+    model.train(data, split, pixels, seed=seed, device=device, progress=progress, **train)
+    quantized = model.quantize(data, split, seed=seed, device=device, progress=progress, **quantize)
+    engine = Engine.compile(quantized)
 
     result = {"n_train": len(split.train), "n_test": len(split.test), "fp32": {}, "int8": {}}
     for part, frames in (("train", split.train), ("test", split.test)):
         xyz, labels = data.read(frames), data.labels(frames)
-        fp32, int8 = model.predict(xyz), engine(xyz)
+        fp32, int8 = model.predict(xyz, device=device), engine(xyz)
         result["fp32"][f"{part}_accuracy"] = _accuracy(fp32, labels)
         result["int8"][f"{part}_accuracy"] = _accuracy(int8, labels)
         result["agreement"] = float(np.mean(fp32.argmax(1) == int8.argmax(1)))  # of the test frames, the last part
@@ -43,18 +44,19 @@ def _fold(data, split, kind, preset, train, quantize, seed, progress):
 
 
 def study(data, split="replica", n_folds=None, kind="displacement", preset="icnnmd", train=None, quantize=None, seed=1,
-          progress=progress_bar):
+          device="cpu", progress=progress_bar):
     """Train, quantize, compile, test and explain, fold by fold.
 
     Returns Study(report, engines): `report` is a dictionary with `folds` and their `mean`, `engines` has one Engine a fold.
     `train` and `quantize` are dictionaries of options of Model.train() and Model.quantize().
+    `device` is what trains and answers in FP32, as for Model; the engine runs on the CPU, with the same bytes as on a GPU.
     """
     if n_folds is None:
         n_folds = max(data.n_replicas(i) for i in range(len(data.states))) if split == "replica" else 5
     folds, engines = [], []
     for k in range(n_folds):
         part = data.split(split, fold=k, n_folds=n_folds)
-        result, engine = _fold(data, part, kind, preset, train or {}, quantize or {}, seed, progress)
+        result, engine = _fold(data, part, kind, preset, train or {}, quantize or {}, seed, device, progress)
         folds.append(result)
         engines.append(engine)
     mean = {precision: {key: float(np.mean([fold[precision][key] for fold in folds])) for key in folds[0][precision]}
