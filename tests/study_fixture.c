@@ -86,8 +86,9 @@ typedef struct handles {
 	qmd_dataset *data, *own_data;
 	qmd_split *split, *by_block, *as_icnnmd, *of_all;
 	qmd_pixels *pixels;
-	qmd_model *model, *loaded, *imported, *preset, *quantized, *imported_quantized;
-	qmd_predictor *predictor;
+	qmd_model *model, *loaded, *imported, *preset, *quantized, *imported_quantized, *by_reference,
+		*quantized_by_reference;
+	qmd_predictor *predictor, *reference;
 	qmd_engine *compiled, *engine;
 	qmd_context *context;
 	qmd_explanation *explanations[N_EXPLANATIONS];
@@ -100,6 +101,9 @@ static void free_handles(handles *h) {
 	qmd_engine_free(h->engine);
 	qmd_engine_free(h->compiled);
 	qmd_predictor_free(h->predictor);
+	qmd_predictor_free(h->reference);
+	qmd_model_free(h->quantized_by_reference);
+	qmd_model_free(h->by_reference);
 	qmd_model_free(h->imported_quantized);
 	qmd_model_free(h->quantized);
 	qmd_model_free(h->preset);
@@ -314,6 +318,31 @@ static qmd_status train_otherwise(qmdt_study *study, handles *h) {
 	return QMD_OK;
 }
 
+/* The scalar reference trains, quantizes and predicts a copy of the model. */
+static qmd_status train_on_reference(qmdt_study *study, handles *h) {
+	static const uint32_t labels[] = {0, 1};
+	float logits[4];
+	signed char images[2 * IMAGE_SIZE];
+	const uint32_t frames[] = {0, N_ALL - 1};
+	qmd_train_options training;
+	qmd_quantize_options quantizing;
+	qmd_predictor_options predicting;
+	qmd_train_options_init(&training);
+	qmd_quantize_options_init(&quantizing);
+	qmd_predictor_options_init(&predicting);
+	training.device = quantizing.device = predicting.device = "reference";
+	training.epochs = quantizing.epochs = 1;
+	predicting.batch_size = 2;
+	STEP(qmd_model_load(study->model, &h->by_reference));
+	STEP(qmd_pixels_run_dataset(h->pixels, h->data, frames, 2, images));
+	STEP(qmd_train_images(h->by_reference, images, QMD_S8, labels, 2, &training));
+	STEP(qmd_quantize_images(h->by_reference, images, QMD_S8, labels, 2, &quantizing, &h->quantized_by_reference));
+	STEP(qmd_predictor_create(h->quantized_by_reference, &predicting, &h->reference));
+	STEP(qmd_predictor_run_images(h->reference, images, QMD_S8, 2, logits, NULL));
+	add_result(study, QMDT_STUDY_PREDICTIONS, logits, sizeof logits);
+	return QMD_OK;
+}
+
 static qmd_status quantize(qmdt_study *study, handles *h) {
 	qmd_quantize_options options;
 	qmd_quantize_options_init(&options);
@@ -407,7 +436,7 @@ static qmd_status explain(qmdt_study *study, handles *h) {
 qmd_status qmdt_study_run(qmdt_study *study) {
 	static qmd_status (*const steps[])(qmdt_study *, handles *) = {
 		read_files,      read_other_formats, look_around, draw_pixels, train,
-		train_otherwise, quantize,           run_engine,  explain};
+		train_otherwise, train_on_reference, quantize,    run_engine,  explain};
 	handles h = {0};
 	qmd_status status = QMD_OK;
 	unlink(study->checkpoint);
