@@ -28,15 +28,18 @@ def succeed(*arguments, emulated=True):
     return result.stdout
 
 
+def states(replicas=2, stride=8):
+    arguments = ["--select", "name CA", "--stride", stride]
+    for name in ("open", "closed"):
+        files = [DATA / f"adk-{name}.pdb"] + [DATA / f"adk-{name}-{i + 1}.nc" for i in range(replicas)]
+        arguments += ["--state", f"{name}=" + ",".join(map(str, files))]
+    return arguments
+
+
 @pytest.fixture(scope="session")
 def engine(tmp_path_factory):
     folder = tmp_path_factory.mktemp("cuda") / "study"
-    states = []
-    for name in ("open", "closed"):
-        files = [DATA / f"adk-{name}.pdb", DATA / f"adk-{name}-1.nc", DATA / f"adk-{name}-2.nc"]
-        states += ["--state", f"{name}=" + ",".join(map(str, files))]
-    succeed("study", *states, "--select", "name CA", "--stride", "4", "--epochs", "2", "--qat-epochs", "1", "-o", folder,
-            emulated=False)
+    succeed("study", *states(stride=4), "--epochs", "2", "--qat-epochs", "1", "-o", folder, emulated=False)
     return folder / "fold-1.qme"
 
 
@@ -93,13 +96,19 @@ def test_batches_are_numbers(engine, batches):
 # ---- Training ----
 
 
-def study(folder, device, emulated=True):
-    states = []
-    for name in ("open", "closed"):
-        files = [DATA / f"adk-{name}.pdb", DATA / f"adk-{name}-1.nc", DATA / f"adk-{name}-2.nc"]
-        states += ["--state", f"{name}=" + ",".join(map(str, files))]
-    return qmd("study", *states, "--select", "name CA", "--stride", 8, "--epochs", 2, "--qat-epochs", 1, "--device",
-               device, "-o", folder, emulated=emulated)
+def study(folder, device, *more, emulated=True):
+    return qmd("study", *states(), "--epochs", 2, "--qat-epochs", 1, "--device", device, *more, "-o", folder,
+               emulated=emulated)
+
+
+@pytest.fixture(scope="session")
+def gpu_study(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("trained") / "gpu"
+    result = study(folder, "cuda")
+    if "built without training on a GPU" in result.stderr:
+        pytest.skip("SKIPPED: no headers of cuDNN and cuBLAS on this machine, training on the GPU was not tested")
+    assert result.returncode == 0, result.stderr
+    return folder, result.stdout
 
 
 def losses(folder):
@@ -107,22 +116,73 @@ def losses(folder):
             for loss in json.loads((folder / f"fold-{k}.training.json").read_text())[part]["loss"]]
 
 
-def test_a_study_trains_on_a_gpu_as_on_the_cpu(tmp_path):
-    result = study(tmp_path / "gpu", "cuda")
-    if "built without training on a GPU" in result.stderr:
-        pytest.skip("SKIPPED: no headers of cuDNN and cuBLAS on this machine, training on the GPU was not tested")
-    assert result.returncode == 0, result.stderr
+def test_a_study_trains_on_a_gpu_as_on_the_cpu(gpu_study, tmp_path):
+    folder, _ = gpu_study
     assert study(tmp_path / "again", "cuda:1").returncode == 0
     assert study(tmp_path / "cpu", "cpu").returncode == 0
     for k in (1, 2):
         for suffix in ("qmd", "qme", "training.json"):
             name = f"fold-{k}.{suffix}"
-            assert (tmp_path / "gpu" / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
+            assert (folder / name).read_bytes() == (tmp_path / "again" / name).read_bytes()
     assert len(losses(tmp_path / "cpu")) == 6
-    assert losses(tmp_path / "gpu") == pytest.approx(losses(tmp_path / "cpu"), rel=1e-4)
+    assert losses(folder) == pytest.approx(losses(tmp_path / "cpu"), rel=1e-4)
+    gpu, cpu = (json.loads((path / "report.json").read_text()) for path in (folder, tmp_path / "cpu"))
+    for numbers in ("fp32", "int8"):
+        for key in ("train_accuracy", "test_accuracy"):
+            assert gpu["mean"][numbers][key] == pytest.approx(cpu["mean"][numbers][key], abs=0.051)  # a frame of a fold
+    assert (cpu["made_with"]["device"], cpu["made_with"]["device_name"]) == ("cpu", None)
 
 
-def test_a_study_says_why_it_cannot_train(tmp_path):
-    without = study(tmp_path / "none", "cuda", emulated=False)
-    assert without.returncode == 1 and len(without.stderr.splitlines()) == 1
-    assert "'cuda'" in without.stderr and "built without" in without.stderr
+def test_a_study_names_the_gpu(gpu_study):
+    folder, text = gpu_study
+    report = json.loads((folder / "report.json").read_text())
+    assert report["arguments"]["device"] == "cuda"
+    assert (report["made_with"]["device"], report["made_with"]["device_name"]) == ("cuda:0", "emulated on the CPU")
+    for said in (text, (folder / "report.html").read_text()):
+        assert "Trained on device cuda:0 (emulated on the CPU)" in said
+
+
+@pytest.mark.parametrize("device", ["cpu", "cuda:1"])
+def test_a_study_is_not_gone_on_with_on_another_device(gpu_study, device):
+    folder, _ = gpu_study
+    result = study(folder, device, "--resume")
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert f'device was "cuda", now it is "{device}"' in result.stderr
+
+
+@pytest.mark.parametrize(("first", "second"), [("cpu", "cuda"), ("cuda", "cpu"), ("cuda", "reference")])
+def test_a_checkpoint_goes_to_a_gpu_and_back(gpu_study, tmp_path, first, second):
+    train = ["train", *states(1), "--target-loss", 0, "--checkpoint", tmp_path / "c"]
+    succeed(*train, "--device", first, "--epochs", 2, "-o", tmp_path / "a.qmd")
+    succeed(*train, "--device", second, "--epochs", 2, "-o", tmp_path / "b.qmd")  # nothing is left to be done
+    assert (tmp_path / "a.qmd").read_bytes() == (tmp_path / "b.qmd").read_bytes()
+    succeed(*train, "--device", second, "--epochs", 3, "-o", tmp_path / "b.qmd")
+    assert (tmp_path / "a.qmd").read_bytes() != (tmp_path / "b.qmd").read_bytes()
+
+
+def test_steps_on_a_gpu_are_those_of_the_study(gpu_study, tmp_path):
+    folder, _ = gpu_study
+    fold = [*states(), "--fold", 1, "--device", "cuda"]
+    succeed("train", *fold, "--epochs", 2, "-o", tmp_path / "m.qmd")
+    succeed("quantize", tmp_path / "m.qmd", *fold, "--qat-epochs", 1, "-o", tmp_path / "m.qme")
+    for suffix in ("qmd", "qme"):
+        assert (tmp_path / f"m.{suffix}").read_bytes() == (folder / f"fold-1.{suffix}").read_bytes()
+
+
+def fails_to_train(command, folder, device, emulated):
+    model = ["no.qmd"] if command == "quantize" else []
+    result = qmd(command, *model, *states(1), "-o", folder / "none", "--device", device, emulated=emulated)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert list(folder.iterdir()) == []
+    return result.stderr
+
+
+@pytest.mark.parametrize("command", ["train", "quantize", "study"])
+def test_training_says_why_it_cannot_be(tmp_path, command):
+    said = fails_to_train(command, tmp_path, "cuda", emulated=False)
+    assert "'cuda'" in said and "built without" in said
+
+
+@pytest.mark.parametrize("command", ["train", "quantize", "study"])
+def test_training_says_how_many_gpus_there_are(gpu_study, tmp_path, command):
+    assert "device 99, but there are 2" in fails_to_train(command, tmp_path, "cuda:99", emulated=True)
