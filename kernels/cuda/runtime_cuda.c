@@ -258,7 +258,7 @@ qmd_status qmdi_cuda_capture_begin(qmdi_cuda_stream *stream) {
 static qmd_status count_kernels(cudaGraph_t graph, size_t *n_kernels) {
 	size_t n = 0;
 	QMDI_TRY(CHECK(cudaGraphGetNodes(graph, NULL, &n)));
-	cudaGraphNode_t *nodes = qmdi_array(n, sizeof *nodes);
+	cudaGraphNode_t *nodes = qmdi_array(n, sizeof(cudaGraphNode_t));
 	if (!nodes)
 		return QMD_ERROR_MEMORY;
 	qmd_status status = CHECK(cudaGraphGetNodes(graph, nodes, &n));

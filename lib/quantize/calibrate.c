@@ -71,7 +71,8 @@ static qmd_status set_up(calibration *c) {
 	for (size_t i = 0; i < n; i++)
 		c->order[i] = (uint32_t)i;
 	qmdi_random_shuffle(c->options->seed, ORDER_STREAM, c->order, n);
-	return qmdi_network_open(c->model, c->options->device, c->options->n_threads, c->batch_size, QMDI_NO_BACKWARD, &c->network);
+	return qmdi_network_open(c->model, c->options->device, c->options->n_threads, c->batch_size, QMDI_NO_BACKWARD,
+							 &c->network);
 }
 
 static void tear_down(calibration *c) {
