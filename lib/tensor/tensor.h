@@ -80,7 +80,7 @@ typedef struct qmdi_update {
 /* Every function but release and destroy fails with the last error set, naming the layer where there is one. Arrays of
  * one call must not overlap unless its line says that it works in place. */
 typedef struct qmdi_tensor_ops {
-	const char *name;
+	const char *name; /* of the kind of device, as users give it */
 	int is_host; /* tensors lie in the host's memory: pointers may be followed, a model's arrays be used as they are */
 
 	/* ---- The device ---- */

@@ -309,7 +309,7 @@ static qmd_status update(qmdi_tensor_device *device, const qmdi_update *step) {
 /* ---- The table ---- */
 
 static const qmdi_tensor_ops operations = {
-	.name = "cudnn",
+	.name = "cuda",
 	.open = open_device,
 	.close = close_device,
 	.enter = enter,
