@@ -267,8 +267,7 @@ const program_command command_study = {
 		"are looked at once, at the end. DIR receives report.html to read, report.json, residues.csv, residues.svg,\n"
 		"frames.png, scores on the structure (residues.pdb) and, for each fold K, fold-K.qmd (FP32 model) and\n"
 		"fold-K.qme (INT8 engine).\n"
-		"--device says what trains, fine-tunes and answers in FP32. The INT8 engine, times and scores are the CPU's: "
-		"an\n"
-		"engine's answers are the same bytes on a GPU.\n",
+		"--device says what trains, fine-tunes and answers in FP32. The INT8 engine, whose answers are the same bytes\n"
+		"on a GPU, times and scores are the CPU's.\n",
 	.options = options,
 	.run = run};

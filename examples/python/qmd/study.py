@@ -44,7 +44,7 @@ def _fold(data, split, kind, preset, train, quantize, seed, device, progress):
 
 
 def study(data, split="replica", n_folds=None, kind="displacement", preset="icnnmd", train=None, quantize=None, seed=1,
-          device="cpu", progress=progress_bar):
+          progress=progress_bar, device="cpu"):
     """Train, quantize, compile, test and explain, fold by fold.
 
     Returns Study(report, engines): `report` is a dictionary with `folds` and their `mean`, `engines` has one Engine a fold.
