@@ -146,7 +146,8 @@ qmd_status qmdi_replica_upload(qmdi_replica *replica) {
 				QMDI_TRY(device->ops->upload(device, layer->parameters[p], layer->n_parameters[p],
 											 replica->layers[l].parameters[p]));
 	}
-	return qmdi_replica_upload_scales(replica);
+	QMDI_TRY(qmdi_replica_upload_scales(replica));
+	return device->ops->wait(device);
 }
 
 qmd_status qmdi_replica_download(qmdi_replica *replica) {

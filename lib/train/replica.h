@@ -27,7 +27,8 @@ float *qmdi_replica_parameter(const qmdi_replica *replica, size_t layer, size_t 
 float *qmdi_replica_weight_scales(const qmdi_replica *replica, size_t layer);
 const float *qmdi_replica_activation_scale(const qmdi_replica *replica, size_t layer);
 
-/* From the model: everything, or scales alone, after they were changed there. */
+/* From the model, after it was changed there: everything, and then the model may change again; or scales alone, which
+ * must stay as they are until the device's next download() or wait(). */
 qmd_status qmdi_replica_upload(qmdi_replica *replica);
 qmd_status qmdi_replica_upload_scales(qmdi_replica *replica);
 
