@@ -78,13 +78,15 @@ void qmdt_check_training_on(const char *device) {
 
 /* ---- Quantization ---- */
 
-static qmd_model *quantize(const qmd_model *model, const char *device, uint32_t bits, course *c) {
+static qmd_model *quantize_at(const qmd_model *model, const char *device, uint32_t bits, double learning_rate,
+							  course *c) {
 	qmd_quantize_options options;
 	qmd_quantize_options_init(&options);
 	options.device = device;
 	options.weight_bits = options.activation_bits = bits;
 	options.observer = bits == 8 ? QMD_OBSERVER_EMA_MAX : QMD_OBSERVER_PERCENTILE;
 	options.epochs = 2;
+	options.learning_rate = learning_rate;
 	options.n_threads = 1;
 	options.progress = note;
 	options.user = c;
@@ -113,13 +115,29 @@ void qmdt_check_quantizing_on(const char *device) {
 	for (size_t i = 0; i < 2; i++) {
 		const uint32_t bits = widths[i];
 		courses[1].n = courses[2].n = 0;
-		qmd_model *here = quantize(model, "cpu", bits, &courses[1]),
-				  *there = quantize(model, device, bits, &courses[2]);
+		qmd_model *here = quantize_at(model, "cpu", bits, 1e-5, &courses[1]),
+				  *there = quantize_at(model, device, bits, 1e-5, &courses[2]);
 		check_same_course(&courses[1], &courses[2]);
 		check_close_scales(here, there);
 		qmd_model_free(here);
 		qmd_model_free(there);
 	}
+	qmd_model_free(model);
+}
+
+void qmdt_check_room_for_biases_on(const char *device) {
+	qmdt_draw_patches(1);
+	course courses[2] = {{.n = 0}, {.n = 0}};
+	qmd_model *model = qmdt_tiny_model();
+	qmdi_layer *dense = &model->layers[model->n_layers - 1];
+	for (size_t i = 0; i < dense->n_parameters[QMDI_WEIGHT]; i++)
+		dense->parameters[QMDI_WEIGHT][i] *= 1e-20f;
+	qmd_model *here = quantize_at(model, "cpu", 3, 1e-2, &courses[0]),
+			  *there = quantize_at(model, device, 3, 1e-2, &courses[1]);
+	check_same_course(&courses[0], &courses[1]);
+	check_close_scales(here, there);
+	qmd_model_free(here);
+	qmd_model_free(there);
 	qmd_model_free(model);
 }
 

@@ -7,6 +7,7 @@
 
 #include "cuda/host/host_device.h"
 #include "cuda/host/vendor_host.h"
+#include "device_training_fixture.h"
 #include "model/model_internal.h"
 #include "network_fixture.h"
 #include "training_fixture.h"
@@ -259,6 +260,11 @@ START_TEST(fine_tuning_is_that_of_the_cpu) {
 }
 END_TEST
 
+START_TEST(trained_scales_are_those_of_the_cpu) {
+	qmdt_check_room_for_biases_on("cuda");
+}
+END_TEST
+
 /* ---- What goes wrong ---- */
 
 static void fails_to_train(const qmd_train_options *options, qmd_status status, const char *part) {
@@ -347,6 +353,7 @@ int main(void) {
 	tcase_add_test(trainer, resumes_to_the_same_bits);
 	tcase_add_test(trainer, checkpoints_go_from_one_device_to_the_other);
 	tcase_add_test(trainer, fine_tuning_is_that_of_the_cpu);
+	tcase_add_test(trainer, trained_scales_are_those_of_the_cpu);
 	tcase_add_test(trainer, a_training_that_diverges_leaves_the_weights);
 	tcase_add_test(trainer, a_batch_that_does_not_fit_says_which_would);
 	tcase_add_test(trainer, a_machine_that_cannot_train_says_why);

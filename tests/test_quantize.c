@@ -451,6 +451,29 @@ START_TEST(gives_silent_layers_scales_of_1_and_large_biases_room) {
 }
 END_TEST
 
+/* Scales are trained before the biases are, in the last step too. */
+START_TEST(the_last_step_leaves_biases_room) {
+	qmdt_draw_patches(1);
+	memset(labels, 0, sizeof labels);
+	qmd_model *model = doubling_model();
+	qmdi_layer *dense = &model->layers[4];
+	for (size_t i = 0; i < dense->n_parameters[QMDI_WEIGHT]; i++)
+		dense->parameters[QMDI_WEIGHT][i] = 1e-30f;
+	qmd_quantize_options options = bits(4, 4);
+	options.batch_size = N_IMAGES;
+	options.epochs = 1;
+	options.learning_rate = 1e-2;
+	qmd_model *q = quantize(model, &options);
+	for (int u = 0; u < 2; u++) {
+		const double bias = fabs((double)q->layers[4].parameters[QMDI_BIAS][u]);
+		ck_assert_double_gt(bias, 5e-3);
+		ck_assert_double_le(bias / (scale_of(q, "relu_1") * (double)q->layers[4].weight_scales[u]), 0x1.00001p30);
+	}
+	qmd_model_free(q);
+	qmd_model_free(model);
+}
+END_TEST
+
 /* Fine-tuning gives back most of what few bits lose. */
 static void check_gain(const qmd_model *model, uint32_t weight_bits, uint32_t activation_bits) {
 	qmd_quantize_options options = bits(weight_bits, activation_bits);
@@ -681,6 +704,7 @@ int main(void) {
 	tcase_add_test(scales, eight_bits_lose_nothing);
 	tcase_add_test(scales, ranges_are_those_of_the_images);
 	tcase_add_test(scales, gives_silent_layers_scales_of_1_and_large_biases_room);
+	tcase_add_test(scales, the_last_step_leaves_biases_room);
 	tcase_add_test(scales, fine_tuning_wins_back_what_few_bits_lose);
 	tcase_add_test(scales, learned_scales_move_and_are_shared);
 	tcase_add_test(scales, refuses_wrong_arguments);

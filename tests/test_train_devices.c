@@ -12,6 +12,11 @@ START_TEST(the_reference_quantizes_as_the_cpu_does) {
 }
 END_TEST
 
+START_TEST(biases_keep_room_on_the_reference) {
+	qmdt_check_room_for_biases_on("reference");
+}
+END_TEST
+
 START_TEST(training_resumes_to_the_same_bits) {
 	static const char *const devices[] = {"cpu", "reference"};
 	qmdt_check_resuming_on(devices[_i]);
@@ -67,6 +72,7 @@ int main(void) {
 	tcase_set_timeout(training, 120);
 	tcase_add_test(training, the_reference_trains_as_the_cpu_does);
 	tcase_add_test(training, the_reference_quantizes_as_the_cpu_does);
+	tcase_add_test(training, biases_keep_room_on_the_reference);
 	tcase_add_loop_test(training, training_resumes_to_the_same_bits, 0, 2);
 	tcase_add_test(training, checkpoints_go_from_device_to_device);
 	suite_add_tcase(suite, training);

@@ -76,10 +76,15 @@ static qmd_status fine_tune(qmd_model *model, const qmdi_images *images, const q
 		QMDI_TRY(qmdi_lsq_create(model, owners, &training, &lsq));
 	const qmd_status status = qmdi_train_loop(model, images, &training, "fine-tune", lsq ? step_scales : NULL, lsq);
 	qmdi_lsq_free(lsq);
-	/* Above that the scales of weights follow the weights; ranges of activations stay as calibrated. */
-	if (status == QMD_OK && model->weight_bits > QMDI_LSQ_BITS)
+	if (status != QMD_OK)
+		return status;
+	/* Above that the scales of weights follow the weights; ranges of activations stay as calibrated. Trained scales are
+	 * those before the last step, which has moved the biases. */
+	if (model->weight_bits > QMDI_LSQ_BITS)
 		qmdi_weight_scales_from_weights(model);
-	return status;
+	else
+		qmdi_weight_scales_fit_biases(model);
+	return QMD_OK;
 }
 
 /* ---- Quantizing ---- */

@@ -150,16 +150,27 @@ qmd_status qmdi_replica_upload(qmdi_replica *replica) {
 	return device->ops->wait(device);
 }
 
+static qmd_status download_parameter(const qmdi_replica *replica, size_t index, size_t parameter) {
+	const qmdi_layer *layer = &replica->model->layers[index];
+	return replica->device->ops->download(replica->device, replica->layers[index].parameters[parameter],
+										  layer->n_parameters[parameter], layer->parameters[parameter]);
+}
+
 qmd_status qmdi_replica_download(qmdi_replica *replica) {
 	if (is_host(replica))
 		return QMD_OK;
-	qmdi_tensor_device *device = replica->device;
-	for (size_t l = 0; l < replica->model->n_layers; l++) {
-		qmdi_layer *layer = &replica->model->layers[l];
+	for (size_t l = 0; l < replica->model->n_layers; l++)
 		for (size_t p = 0; p < QMDI_MAX_PARAMETERS; p++)
-			if (layer->n_parameters[p] > 0)
-				QMDI_TRY(device->ops->download(device, replica->layers[l].parameters[p], layer->n_parameters[p],
-											   layer->parameters[p]));
-	}
+			if (replica->model->layers[l].n_parameters[p] > 0)
+				QMDI_TRY(download_parameter(replica, l, p));
+	return QMD_OK;
+}
+
+qmd_status qmdi_replica_download_biases(qmdi_replica *replica) {
+	if (is_host(replica))
+		return QMD_OK;
+	for (size_t l = 0; l < replica->model->n_layers; l++)
+		if (replica->model->layers[l].weight_scales)
+			QMDI_TRY(download_parameter(replica, l, QMDI_BIAS));
 	return QMD_OK;
 }

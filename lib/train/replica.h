@@ -32,7 +32,9 @@ const float *qmdi_replica_activation_scale(const qmdi_replica *replica, size_t l
 qmd_status qmdi_replica_upload(qmdi_replica *replica);
 qmd_status qmdi_replica_upload_scales(qmdi_replica *replica);
 
-/* To the model: parameters. Waits for all that was asked of the device before. */
+/* To the model: all parameters, or the biases of layers with weight_scales. Waits for all that was asked of the device
+ * before. */
 qmd_status qmdi_replica_download(qmdi_replica *replica);
+qmd_status qmdi_replica_download_biases(qmdi_replica *replica);
 
 #endif

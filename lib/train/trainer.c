@@ -154,6 +154,7 @@ static qmd_status train_batch(trainer *t, const uint32_t *order, size_t n, uint3
 		return qmdi_fail(QMD_ERROR_RANGE, "%s: the loss is %g in epoch %llu: a lower learning rate may help", t->phase,
 						 loss, (unsigned long long)t->state.epoch + 1);
 	if (t->on_gradients) {
+		QMDI_TRY(qmdi_replica_download_biases(t->replica));
 		QMDI_TRY(t->on_gradients(t->user, network));
 		QMDI_TRY(qmdi_replica_upload_scales(t->replica));
 	}

@@ -7,7 +7,8 @@
 #include "labelled_images.h"
 #include "network.h"
 
-/* Called after each backward pass, before the optimizer's step. */
+/* Called after each backward pass, before the optimizer's step. The model's biases are the device's then; its scales,
+ * which may change, go to the device after it. */
 typedef qmd_status (*qmdi_gradients_fn)(void *user, const qmdi_network *network);
 
 /* Check options, and fill in n_threads. */
