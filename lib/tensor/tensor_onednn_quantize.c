@@ -1,5 +1,6 @@
 /* The CPU's column: fake-quant. */
 #include "fake_quant.h"
+#include "tensor_math.h"
 #include "tensor_onednn.h"
 
 #define BLOCK 4096 /* elements that a thread takes at a time */
@@ -97,9 +98,7 @@ qmd_status qmdi_onednn_scale_gradients(qmdi_tensor_device *device, const qmdi_gr
 qmd_status qmdi_onednn_quantize_bias(qmdi_tensor_device *device, size_t n_units, const float *input_scale,
 									 const float *weight_scales, const float *bias, float *out) {
 	(void)device;
-	for (size_t unit = 0; unit < n_units; unit++) {
-		const double step = (double)*input_scale * (double)weight_scales[unit];
-		out[unit] = (float)(step * (double)qmdi_quantize_bias(bias[unit], *input_scale, weight_scales[unit]));
-	}
+	for (size_t unit = 0; unit < n_units; unit++)
+		out[unit] = qmdi_quantized_bias(bias[unit], *input_scale, weight_scales[unit]);
 	return QMD_OK;
 }
