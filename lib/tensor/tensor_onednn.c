@@ -1,9 +1,10 @@
-/* The CPU's column: the device itself, its memory, and the table. */
+/* The CPU's column: the device itself, and the table. */
 #include "tensor_onednn.h"
 
 #include <omp.h>
-#include <string.h>
 #include <unistd.h>
+
+#include "tensor_host.h"
 
 qmd_status qmdi_onednn_check(const char *name, dnnl_status_t status, const char *call) {
 	if (status == dnnl_success)
@@ -98,39 +99,6 @@ static void leave(qmdi_tensor_device *device) {
 	qmdi_float_leave(&d->environments[0]);
 }
 
-/* ---- Memory: the host's ---- */
-
-static qmd_status allocate(qmdi_tensor_device *device, size_t n, float **tensor) {
-	(void)device;
-	*tensor = qmdi_aligned(n, sizeof **tensor);
-	if (!*tensor)
-		return QMD_ERROR_MEMORY;
-	memset(*tensor, 0, n * sizeof **tensor);
-	return QMD_OK;
-}
-
-static void release(qmdi_tensor_device *device, float *tensor) {
-	(void)device;
-	qmdi_release_aligned(tensor);
-}
-
-static qmd_status upload(qmdi_tensor_device *device, const float *from, size_t n, float *to) {
-	(void)device;
-	memcpy(to, from, n * sizeof *to);
-	return QMD_OK;
-}
-
-static qmd_status wait_for_nothing(qmdi_tensor_device *device) {
-	(void)device;
-	return QMD_OK;
-}
-
-static qmd_status available(qmdi_tensor_device *device, size_t *bytes) {
-	(void)device;
-	*bytes = SIZE_MAX;
-	return QMD_OK;
-}
-
 const qmdi_tensor_ops qmdi_tensor_onednn = {
 	.name = "cpu",
 	.is_host = 1,
@@ -138,14 +106,14 @@ const qmdi_tensor_ops qmdi_tensor_onednn = {
 	.close = close_device,
 	.enter = enter,
 	.leave = leave,
-	.allocate = allocate,
-	.release = release,
-	.allocate_host = allocate,
-	.release_host = release,
-	.upload = upload,
-	.download = upload,
-	.wait = wait_for_nothing,
-	.available = available,
+	.allocate = qmdi_host_tensor_allocate,
+	.release = qmdi_host_tensor_release,
+	.allocate_host = qmdi_host_tensor_allocate,
+	.release_host = qmdi_host_tensor_release,
+	.upload = qmdi_host_tensor_copy,
+	.download = qmdi_host_tensor_copy,
+	.wait = qmdi_host_tensor_wait,
+	.available = qmdi_host_tensor_available,
 	.linear_create = qmdi_onednn_linear_create,
 	.linear_destroy = qmdi_onednn_linear_destroy,
 	.linear_forward = qmdi_onednn_linear_forward,

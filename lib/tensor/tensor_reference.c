@@ -9,6 +9,7 @@
 #include "base/memory.h"
 #include "base/random.h"
 #include "base/softmax.h"
+#include "tensor_host.h"
 
 /* ---- The device: the host; all there is to keep is the caller's floating-point environment ---- */
 
@@ -29,37 +30,6 @@ static qmd_status enter(qmdi_tensor_device *device) {
 
 static void leave(qmdi_tensor_device *device) {
 	qmdi_float_leave(device->state);
-}
-
-static qmd_status allocate(qmdi_tensor_device *device, size_t n, float **tensor) {
-	(void)device;
-	*tensor = qmdi_aligned(n, sizeof **tensor);
-	if (!*tensor)
-		return QMD_ERROR_MEMORY;
-	memset(*tensor, 0, n * sizeof **tensor);
-	return QMD_OK;
-}
-
-static void release(qmdi_tensor_device *device, float *tensor) {
-	(void)device;
-	qmdi_release_aligned(tensor);
-}
-
-static qmd_status copy_floats(qmdi_tensor_device *device, const float *from, size_t n, float *to) {
-	(void)device;
-	memcpy(to, from, n * sizeof *to);
-	return QMD_OK;
-}
-
-static qmd_status wait_for_nothing(qmdi_tensor_device *device) {
-	(void)device;
-	return QMD_OK;
-}
-
-static qmd_status available(qmdi_tensor_device *device, size_t *bytes) {
-	(void)device;
-	*bytes = SIZE_MAX;
-	return QMD_OK;
 }
 
 /* Every plan is one block. */
@@ -326,14 +296,14 @@ const qmdi_tensor_ops qmdi_tensor_reference = {
 	.close = close_device,
 	.enter = enter,
 	.leave = leave,
-	.allocate = allocate,
-	.release = release,
-	.allocate_host = allocate,
-	.release_host = release,
-	.upload = copy_floats,
-	.download = copy_floats,
-	.wait = wait_for_nothing,
-	.available = available,
+	.allocate = qmdi_host_tensor_allocate,
+	.release = qmdi_host_tensor_release,
+	.allocate_host = qmdi_host_tensor_allocate,
+	.release_host = qmdi_host_tensor_release,
+	.upload = qmdi_host_tensor_copy,
+	.download = qmdi_host_tensor_copy,
+	.wait = qmdi_host_tensor_wait,
+	.available = qmdi_host_tensor_available,
 	.linear_create = qmdi_reference_linear_create,
 	.linear_destroy = destroy_plan,
 	.linear_forward = qmdi_reference_linear_forward,
