@@ -52,7 +52,8 @@ QMD_API void qmd_train_options_init_sized(qmd_train_options *options, size_t siz
  *
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE if the model does not fit the pixels or the number of states;
  *         QMD_ERROR_STATE if the model is quantized, or the checkpoint is of another training; QMD_ERROR_RANGE if the
- *         loss stops being finite; QMD_ERROR_UNSUPPORTED without the device, its driver or its libraries;
+ *         loss stops being finite, a batch has 2^31 numbers or more in a layer, or there is no GPU of that number;
+ *         QMD_ERROR_UNSUPPORTED without the device, its driver or its libraries;
  *         QMD_ERROR_MEMORY, saying what batch would fit a GPU; QMD_ERROR_CANCELLED; the errors of qmd_dataset_read()
  *
  * After QMD_ERROR_CANCELLED the model has the weights it had reached, after any other error those it came with. A

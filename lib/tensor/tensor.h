@@ -88,8 +88,8 @@ typedef struct qmdi_tensor_ops {
 	/* `number` is what follows "cuda:", or -1: the thread's current one. */
 	qmd_status (*open)(qmdi_tensor_device *device, int number, size_t n_threads);
 	void (*close)(qmdi_tensor_device *device);
-	/* Every call below but those of memory stands between these two. They set what computing needs (threads,
-	 * floating-point environment, current GPU) and give the caller's back. */
+	/* Every call below but those of memory and of *_destroy stands between these two. They set what computing needs
+	 * (threads, floating-point environment, current GPU) and give the caller's back. */
 	qmd_status (*enter)(qmdi_tensor_device *device);
 	void (*leave)(qmdi_tensor_device *device);
 

@@ -54,7 +54,7 @@ const float *qmdi_network_logits(qmdi_network *network);
 
 /*
  * Mean cross-entropy of the first n images of the last forward pass (QMDI_TRAINING), and its gradients. Images after
- * the n-th are filling and have no part in it. `labels`: n classes.
+ * the n-th are filling and have no part in it. `labels`: n classes. Once after a forward pass.
  */
 qmd_status qmdi_network_backward(qmdi_network *network, const uint32_t *labels, size_t n, double *loss,
 								 size_t *n_right);
