@@ -26,7 +26,8 @@ static void rmsprop(const qmdi_update *update, size_t first, size_t n) {
 
 qmd_status qmdi_onednn_update(qmdi_tensor_device *device, const qmdi_update *u) {
 	(void)device;
-#pragma omp parallel for schedule(static)
+	/* Most arrays of a model are biases, on which no thread would be worth waking. */
+#pragma omp parallel for schedule(static) if (u->n > BLOCK)
 	for (size_t first = 0; first < u->n; first += BLOCK) {
 		const size_t left = u->n - first;
 		if (u->moment1)
