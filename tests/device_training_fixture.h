@@ -1,4 +1,4 @@
-/* Checks of training on a device: against the CPU, and against itself. They run on every device that a test has. */
+/* Checks of training on a device: against the CPU, and against itself. */
 #ifndef QMD_TESTS_DEVICE_TRAINING_FIXTURE_H
 #define QMD_TESTS_DEVICE_TRAINING_FIXTURE_H
 
