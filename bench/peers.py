@@ -28,6 +28,7 @@ import peer_networks
 import peer_runtimes
 import qmd
 import training_epoch
+from bench_text import cpu_name, numbers, say
 
 # Held to worse instructions than the processor has: those who do not ask oneDNN for theirs would not be.
 IS_HELD = "ONEDNN_MAX_CPU_ISA" in os.environ
@@ -154,11 +155,6 @@ def summary(rows):
             "times_int8_collapsed": collapsed["ms"] / ours["ms"], "times_fp32": fp32["ms"] / ours["ms"]}
 
 
-def say(text, file):
-    print(text, flush=True)
-    file.write(text + "\n")
-
-
 def say_cell(rows, file):
     for row in rows:
         say(f"{row['side']:4} {row['batch']:5} {row['threads']:7}  {row['runtime']:13} {row['form']:14} "
@@ -175,15 +171,22 @@ def say_summaries(summaries, file):
             f"{s['fp32']['runtime']}", file)
 
 
-def cpu_name():
-    for line in pathlib.Path("/proc/cpuinfo").read_text().splitlines():
-        if line.startswith("model name"):
-            return line.split(":")[1].strip()
-    return "unknown"
+def panels(result):
+    """The cells that are drawn: one thread, batch 1 and the largest, of 68 pixels or the largest size."""
+    sides = {row["side"] for row in result["rows"]}
+    side = 68 if 68 in sides else max(sides)
+    rows = [row for row in result["rows"] if row["side"] == side and row["threads"] == min(r["threads"] for r in result["rows"])]
+    batches = sorted({row["batch"] for row in rows})
+    for batch in ([1, 32] if {1, 32} <= set(batches) else batches[:2]):
+        cell = sorted((row for row in rows if row["batch"] == batch), key=lambda row: row["ms"])
+        if cell:
+            yield f"{side} x {side} pixels, batch {batch}, {cell[0]['threads']} thread: milliseconds a frame", map(bar, cell)
 
 
-def numbers(text):
-    return [int(word) for word in text.split(",")]
+def bar(row):
+    is_ours = row["runtime"] == "libqmd"
+    label = f"{row['runtime']} {row['form']}{', collapsed' if row['collapsed'] and not is_ours else ''}"
+    return label, "libqmd" if is_ours else row["form"].split()[0], row["ms"]
 
 
 def read_arguments():
@@ -237,7 +240,8 @@ def main():
             result["epoch"] = training_epoch.bench()
             say("\n" + training_epoch.text(result["epoch"]), file)
     save(arguments, result)
-    bar_chart.write(arguments.output / "peers.svg", result)
+    note = f"{result['cpu']}; " + ", ".join(f"{name} {version}" for name, version in versions.items())
+    bar_chart.write(arguments.output / "peers.svg", panels(result), note)
 
 
 if __name__ == "__main__":
