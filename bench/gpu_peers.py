@@ -9,7 +9,7 @@
 **It has not run on a GPU yet.** What does not need one is tested: tests/oracle/test_gpu_peers.py.
 
 Needs nvidia-smi and a `qmd` with CUDA. PyTorch, and ONNX files for TensorRT, need bench/requirements.txt and the package
-examples/python (QMD_LIBRARY, PYTHONPATH); TensorRT is its trtexec, if there is one on PATH. A peer that cannot run is
+examples/python (QMD_LIBRARY, PYTHONPATH); TensorRT is its trtexec, of TensorRT 10 or newer, if there is one on PATH. A peer that cannot run is
 named and left out; the exit code is 1 if libqmd is that peer, or if there is no GPU.
 
 A round is one turn of each peer over all batches; the order is another in each round, and clocks and power are read before
@@ -18,7 +18,8 @@ the others, and how far the medians are apart (spread). Clocks are left as they 
 where one may. Each peer is as its users have it fastest: CUDA graphs where it has
 them, page-locked memory, channels last. What is not the same for all:
 
-- libqmd is given coordinates and draws the image (in "compute"); all others are given the image, in FP16.
+- libqmd is given coordinates and draws the image (in "compute"). The others are given the image: cuDNN in 8 bits, PyTorch and
+  TensorRT in FP16, TensorRT's INT8 in FP32, which it quantizes as its file says.
 - libqmd and INT8 peers have the network of QUANTIZED.qmd, whose first convolutions are collapsed unless `qmd quantize` was
   told otherwise; FP16 peers have it as it is, or with --collapsed collapsed as well (PyTorch and TensorRT).
 - "end to end" is wall clock, from memory of the host to memory of the host. trtexec's is the sum of the parts by the GPU's
@@ -60,7 +61,7 @@ def read_gpu(gpu):
 
 
 class Networks:
-    """The two models as ONNX files for inference, made when a peer first wants them."""
+    """The models as ONNX files for inference, made when a peer first wants them: "model", "half" (it in FP16), "quantized"."""
 
     def __init__(self, arguments, folder):
         self.arguments, self.folder, self.made = arguments, folder, {}
@@ -77,6 +78,9 @@ class Networks:
         import peer_networks
 
         path = self.folder / f"{kind}.onnx"
+        if kind == "half":
+            onnx.save(peer_networks.to_half(onnx.load(self.path("model"))), path)
+            return path
         gpu_programs.output_of(self.arguments.qmd, "export", getattr(self.arguments, kind), "--target", "tensorrt", "-o", path)
         network = onnx.load(path)
         if kind == "model":
@@ -106,8 +110,8 @@ def make_peers(arguments, networks):
             return gpu_torch.PyTorch(networks.path("model"), networks.image_shape("model"), how)
         return make
 
-    def tensorrt(kind, *precisions):
-        return lambda: gpu_programs.TensorRT(networks.path(kind), networks.image_shape(kind), precisions, networks.folder)
+    def tensorrt(kind):
+        return lambda: gpu_programs.TensorRT(networks.path(kind), networks.image_shape(kind), networks.folder)
 
     return {gpu_times.OURS: qmd(arguments.engine),
             "cuDNN FP16": qmd(arguments.model, "cudnn-fp16"),
@@ -115,8 +119,8 @@ def make_peers(arguments, networks):
             "PyTorch FP16": pytorch("eager"),
             "PyTorch FP16 compiled": pytorch("compile"),
             "PyTorch FP16 graph": pytorch("graph"),
-            "TensorRT FP16": tensorrt("model", "--fp16"),
-            "TensorRT INT8": tensorrt("quantized", "--fp16", "--int8")}
+            "TensorRT FP16": tensorrt("half"),
+            "TensorRT INT8": tensorrt("quantized")}
 
 
 class Attempts:
