@@ -19,6 +19,7 @@
  *   dot4<A>(x, w, c)                    dp4a: c + sum of 4 products of bytes of A by s8
  *   bytes_at(low, high, shift)          four bytes from byte `shift` (0 to 3) of eight
  *   multiply_rn  round_to_int           float32 product, and float32 to int32 ties to even
+ *   round_to_half(v)  from_half(bits)   float32 to the bits of a binary16, ties to even, and back
  *   atomic_add  atomic_increment        on global memory; the latter wraps to 0 after `last`. Return the old value
  *   fence()                             what this thread wrote to global memory is seen before what it writes next
  *   wait_for_earlier_launches()         programmatic dependent launch: call before the first load(), copy or store()
@@ -192,6 +193,18 @@ QMDI_DEVICE float multiply_rn(float a, float b) {
 
 QMDI_DEVICE int32_t round_to_int(float value) {
 	return __float2int_rn(value);
+}
+
+QMDI_DEVICE uint16_t round_to_half(float value) {
+	uint16_t bits;
+	asm("cvt.rn.f16.f32 %0, %1;" : "=h"(bits) : "f"(value));
+	return bits;
+}
+
+QMDI_DEVICE float from_half(uint16_t bits) {
+	float value;
+	asm("cvt.f32.f16 %0, %1;" : "=f"(value) : "h"(bits));
+	return value;
 }
 
 template <class T> QMDI_DEVICE T atomic_add(T *pointer, T value) {

@@ -221,6 +221,34 @@ inline int32_t round_to_int(float value) {
 	return static_cast<int32_t>(lrintf(value));
 }
 
+/* IEEE 754-2008, binary16: 1 bit of sign, 5 of exponent, 10 of fraction. The NaN is the device's. */
+inline uint16_t round_to_half(float value) {
+	uint32_t bits;
+	memcpy(&bits, &value, sizeof bits);
+	const uint32_t sign = bits >> 16 & 0x8000, magnitude = bits & 0x7fffffff;
+	if (magnitude > 0x7f800000) {
+		return 0x7fff;
+	}
+	if (magnitude >= 0x477ff000) { /* 65520, half way to what would be the next */
+		return static_cast<uint16_t>(sign | 0x7c00);
+	}
+	if (magnitude < 0x38800000) { /* 2^-14: subnormal in steps of 2^-24 */
+		return static_cast<uint16_t>(sign | static_cast<uint32_t>(lrintf(ldexpf(fabsf(value), 24))));
+	}
+	const uint32_t rounded = magnitude + 0xfff + (magnitude >> 13 & 1);
+	return static_cast<uint16_t>(sign | (rounded - 0x38000000) >> 13);
+}
+
+inline float from_half(uint16_t bits) {
+	const int exponent = bits >> 10 & 31, fraction = bits & 0x3ff;
+	float magnitude = exponent == 0 ? ldexpf(static_cast<float>(fraction), -24)
+									: ldexpf(static_cast<float>(0x400 | fraction), exponent - 25);
+	if (exponent == 31) {
+		magnitude = fraction ? NAN : INFINITY;
+	}
+	return bits & 0x8000 ? -magnitude : magnitude;
+}
+
 /* Fibers do not interrupt each other, so plain additions are atomic. */
 template <class T> T atomic_add(T *pointer, T value, QMDI_PLACE) {
 	host::touch(host::memory::global_store, pointer, sizeof(T), QMDI_HERE);
