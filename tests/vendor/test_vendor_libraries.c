@@ -319,6 +319,24 @@ START_TEST(half_precision_has_fused_plans) {
 }
 END_TEST
 
+/* As one graph INT8 takes cuDNN's compiler, which takes a driver: it is planned or refused, with cuDNN's words. */
+START_TEST(int8_has_plans_for_sums) {
+	const qmdi_cudnn cudnn = absent_device(vendor, (size_t)_i);
+	for (size_t i = 0; i < LENGTH(convolutions); i++) {
+		const qmdi_linear_shape shape = convolution_shape(i, 32);
+		const qmdi_cudnn_convolution sums = {&shape, QMDI_CUDNN_FORWARD, CUDNN_DATA_INT8, 0, 0};
+		const qmdi_cudnn_convolution fused = {&shape, QMDI_CUDNN_FORWARD, CUDNN_DATA_INT8, 1, 1};
+		qmdi_cudnn_plan *plan = NULL;
+		plan_convolution(&cudnn, &sums, in_any_order);
+		if (qmdi_cudnn_plan_create(&cudnn, &fused, &plan) != QMD_OK)
+			ck_assert_msg(strstr(qmd_last_error(), "layer 'conv': cuDNN has no plan for the convolution in INT8"), "%s",
+						  qmd_last_error());
+		qmdi_cudnn_plan_free(plan);
+	}
+	(void)vendor->cudnnBackendDestroyDescriptor(cudnn.properties);
+}
+END_TEST
+
 START_TEST(a_wrong_output_is_refused_with_the_layers_name) {
 	const qmdi_cudnn cudnn = absent_device(vendor, 0);
 	for (size_t i = 0; i < LENGTH(convolutions); i++)
@@ -425,6 +443,7 @@ int main(int argc, char **argv) {
 		tcase_add_loop_test(plans, convolutions_of_the_models_shapes_have_plans, 0, (int)LENGTH(devices));
 		tcase_add_loop_test(plans, convolutions_of_the_columns_tests_have_plans, 0, (int)LENGTH(devices));
 		tcase_add_loop_test(plans, half_precision_has_fused_plans, 0, (int)LENGTH(devices));
+		tcase_add_loop_test(plans, int8_has_plans_for_sums, 0, (int)LENGTH(devices));
 		tcase_add_test(plans, a_wrong_output_is_refused_with_the_layers_name);
 		tcase_add_test(plans, no_failure_leaves_a_descriptor_behind);
 	} else {

@@ -1,4 +1,4 @@
-/* The emulated cuBLAS: matrix products in FP32, by loops in FP64. */
+/* The emulated cuBLAS: matrix products, by loops in FP64. */
 #include <algorithm>
 #include <cstring>
 
@@ -75,6 +75,8 @@ const char *cublasGetStatusString(cublasStatus_t status) {
 		return "the library was not initialized";
 	case CUBLAS_STATUS_INVALID_VALUE:
 		return "an unsupported value or parameter was passed to the function";
+	case CUBLAS_STATUS_NOT_SUPPORTED:
+		return "the functionality requested is not supported";
 	case CUBLAS_STATUS_EXECUTION_FAILED:
 		return "the function failed to launch on the GPU";
 	default:
@@ -204,6 +206,90 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operati
 			}
 			return QMD_OK;
 		});
+	return status == QMD_OK ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
+}
+
+namespace {
+
+/* Which types go together (cuBLAS documentation, table of cublasGemmEx()), of those that libqmd asks for. */
+bool are_types(cudaDataType_t of_factors, cudaDataType_t of_c, cublasComputeType_t compute) {
+	return of_factors == CUDA_R_8I ? of_c == CUDA_R_32I && compute == CUBLAS_COMPUTE_32I
+								   : (of_factors == CUDA_R_16F || of_factors == CUDA_R_32F) && of_c == CUDA_R_32F &&
+										 compute == CUBLAS_COMPUTE_32F;
+}
+
+cudnnDataType_t number_type(cudaDataType_t type) {
+	return type == CUDA_R_8I    ? CUDNN_DATA_INT8
+		   : type == CUDA_R_32I ? CUDNN_DATA_INT32
+		   : type == CUDA_R_16F ? CUDNN_DATA_HALF
+								: CUDNN_DATA_FLOAT;
+}
+
+/* A matrix by columns as it lies in memory. */
+layout columns_of(cudaDataType_t type, int64_t n_rows, int64_t n_columns, int64_t stride) {
+	return {number_type(type), {n_columns, n_rows, 1, 1}, {stride, 1, 1, 1}};
+}
+
+bool is_memory(const layout &l, const void *pointer) {
+	return reinterpret_cast<uintptr_t>(pointer) % 4 == 0 && is_device_memory(pointer, l.n_bytes());
+}
+
+/* c = a^T b */
+void multiply_transposed(const layout &a, const void *a_data, const layout &b, const void *b_data, const layout &c,
+						 void *c_data) {
+	const std::vector<double> left = read_numbers(a, a_data), right = read_numbers(b, b_data);
+	const auto m = static_cast<size_t>(a.dims[0]), n = static_cast<size_t>(b.dims[0]);
+	const auto k = static_cast<size_t>(a.dims[1]);
+	std::vector<double> product(m * n);
+	for (size_t column = 0; column < n; ++column) {
+		for (size_t row = 0; row < m; ++row) {
+			for (size_t i = 0; i < k; ++i) {
+				product[column * m + row] += left[row * k + i] * right[column * k + i];
+			}
+		}
+	}
+	write_numbers(c, product, c_data);
+}
+
+} // namespace
+
+/* Of INT8, m, k and the strides of what is read are multiples of 4: what the documentation asks of its tensor cores.
+ * Only the transposed a, the b as it is, and alpha 1 and beta 0 are emulated. */
+cublasStatus_t cublasGemmEx_64(cublasHandle_t handle, cublasOperation_t a_operation, cublasOperation_t b_operation,
+							   int64_t m, int64_t n, int64_t k, const void *alpha, const void *a, cudaDataType_t a_type,
+							   int64_t a_stride, const void *b, cudaDataType_t b_type, int64_t b_stride,
+							   const void *beta, void *c, cudaDataType_t c_type, int64_t c_stride,
+							   cublasComputeType_t compute, cublasGemmAlgo_t algorithm) {
+	CUBLAS_BEGIN;
+	CUBLAS_TRY(check_handle(handle));
+	const bool is_integer = a_type == CUDA_R_8I;
+	if (m <= 0 || n <= 0 || k <= 0 || a_stride < k || b_stride < k || c_stride < m || !alpha || !beta) {
+		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	const uint32_t one = is_integer ? 1 : 0x3f800000, zero = 0;
+	if (a_operation != CUBLAS_OP_T || b_operation != CUBLAS_OP_N || memcmp(alpha, &one, 4) != 0 ||
+		memcmp(beta, &zero, 4) != 0 || a_type != b_type || !are_types(a_type, c_type, compute) ||
+		algorithm != CUBLAS_GEMM_DEFAULT) {
+		return CUBLAS_STATUS_NOT_SUPPORTED;
+	}
+	if (is_integer && (vendor.refuses & QMDI_HOST_INT8 || m % 4 != 0 || a_stride % 4 != 0 || b_stride % 4 != 0)) {
+		return CUBLAS_STATUS_NOT_SUPPORTED;
+	}
+	if (a_type == CUDA_R_16F && vendor.refuses & QMDI_HOST_FP16) {
+		return CUBLAS_STATUS_NOT_SUPPORTED;
+	}
+	const layout of_a = columns_of(a_type, k, m, a_stride), of_b = columns_of(b_type, k, n, b_stride);
+	const layout of_c = columns_of(c_type, m, n, c_stride);
+	if (!is_memory(of_a, a) || !is_memory(of_b, b) || !is_memory(of_c, c)) {
+		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	if (!handle->stream) {
+		return CUBLAS_STATUS_EXECUTION_FAILED;
+	}
+	const qmd_status status = give_work(handle->stream, [=] {
+		multiply_transposed(of_a, a, of_b, b, of_c, c);
+		return QMD_OK;
+	});
 	return status == QMD_OK ? CUBLAS_STATUS_SUCCESS : CUBLAS_STATUS_EXECUTION_FAILED;
 }
 

@@ -326,12 +326,25 @@ cudnnStatus_t finalize_heuristics(descriptor &d) {
 	return CUDNN_STATUS_SUCCESS;
 }
 
+/* By qmdi_host_vendor.refuses. */
+bool is_refused(const std::vector<operation> &graph) {
+	const cudnnDataType_t type = graph[0].x.place.type;
+	const int all = type == CUDNN_DATA_INT8 ? QMDI_HOST_INT8 : type == CUDNN_DATA_HALF ? QMDI_HOST_FP16 : 0;
+	const int fused = type == CUDNN_DATA_INT8   ? QMDI_HOST_FUSED_INT8
+					  : type == CUDNN_DATA_HALF ? QMDI_HOST_FUSED_FP16
+												: 0;
+	return (vendor.refuses & all) != 0 || (graph.size() > 1 && (vendor.refuses & fused) != 0);
+}
+
 cudnnStatus_t finalize_plan(descriptor &d) {
 	const descriptor &graph = engine_of_plan(d).child(CUDNN_ATTR_ENGINE_OPERATION_GRAPH);
 	const auto handle = d.value<cudnnHandle_t>(CUDNN_ATTR_EXECUTION_PLAN_HANDLE);
 	QMDI_CUDNN_TRY(check_handle(handle));
 	QMDI_CUDNN_CHECK(handle == graph.value<cudnnHandle_t>(CUDNN_ATTR_OPERATIONGRAPH_HANDLE));
 	const qmdi_host_engine &engine = engine_of_plan(d).behaviour;
+	if (is_refused(graph_of(graph))) {
+		return fail(CUDNN_STATUS_NOT_SUPPORTED, "this graph is refused, as was asked for");
+	}
 	if (engine.is_refused) {
 		return fail(CUDNN_STATUS_NOT_SUPPORTED, "this engine supports nothing");
 	}

@@ -106,6 +106,17 @@ std::vector<double> pool_gradient(const cudnnPoolingStruct &p, const layout &x_l
 	return d_x;
 }
 
+/* Forward in FP16 and INT8 too. */
+cudnnStatus_t check_pooled_tensor(const char *name, cudnnTensorDescriptor_t tensor, const void *memory) {
+	QMDI_CUDNN_CHECK(tensors.has(tensor) && tensor->is_set);
+	const cudnnDataType_t type = tensor->place.type;
+	if ((type == CUDNN_DATA_INT8 && vendor.refuses & QMDI_HOST_INT8) ||
+		(type == CUDNN_DATA_HALF && vendor.refuses & QMDI_HOST_FP16) || type == CUDNN_DATA_INT32) {
+		return fail(CUDNN_STATUS_NOT_SUPPORTED, "%s is of a type that is refused", name);
+	}
+	return check_memory(name, memory, tensor->place.n_bytes(), size_of(type));
+}
+
 cudnnStatus_t check_pooled(cudnnPoolingDescriptor_t pooling, cudnnTensorDescriptor_t x, cudnnTensorDescriptor_t y) {
 	int64_t dims[4];
 	QMDI_CUDNN_TRY(pooled_dims(pooling, x, dims));
@@ -121,8 +132,9 @@ cudnnStatus_t cudnnPoolingForward(cudnnHandle_t handle, cudnnPoolingDescriptor_t
 	QMDI_CUDNN_BEGIN;
 	QMDI_CUDNN_TRY(check_handle(handle));
 	QMDI_CUDNN_CHECK(alpha && beta);
-	QMDI_CUDNN_TRY(check_tensor("x", x_tensor, x));
-	QMDI_CUDNN_TRY(check_tensor("y", y_tensor, y));
+	QMDI_CUDNN_TRY(check_pooled_tensor("x", x_tensor, x));
+	QMDI_CUDNN_TRY(check_pooled_tensor("y", y_tensor, y));
+	QMDI_CUDNN_CHECK(x_tensor->place.type == y_tensor->place.type);
 	QMDI_CUDNN_TRY(check_pooled(pooling, x_tensor, y_tensor));
 	return give(handle, [=, p = *pooling, x_layout = x_tensor->place, y_layout = y_tensor->place,
 						 a = *static_cast<const float *>(alpha), b = *static_cast<const float *>(beta)] {

@@ -32,17 +32,26 @@ typedef struct qmdi_host_engine {
 
 #define QMDI_HOST_MAX_ENGINES 8
 
+/* What may be refused, whatever the engine. */
+enum {
+	QMDI_HOST_INT8 = 1,       /* all of INT8 */
+	QMDI_HOST_FP16 = 2,       /* all of FP16 */
+	QMDI_HOST_FUSED_INT8 = 4, /* graphs of INT8 with more than the convolution */
+	QMDI_HOST_FUSED_FP16 = 8
+};
+
 typedef struct qmdi_host_vendor {
 	int is_missing; /* there are no libraries */
 	/* What heuristics offer, the best first; CUDNN_HEUR_MODE_FALLBACK offers the last alone. */
 	qmdi_host_engine engines[QMDI_HOST_MAX_ENGINES];
 	size_t n_engines;
+	int refuses; /* bits of the enumeration above */
 } qmdi_host_vendor;
 
 /* As cuDNN 9.19 answers for an H100: tensor cores first, workspaces of any size, and at the end one that is slow and
  * plain. One that is refused is between. */
 #define QMDI_HOST_VENDOR                                                                                               \
-	{ 0, {{0, 1, 0, 0}, {131, 1, 1, 0}, {4099, 0, 1, 0}, {64, 0, 0, 1}, {5363, 0, 0, 0}, {0, 0, 0, 0}}, 6 }
+	{ 0, {{0, 1, 0, 0}, {131, 1, 1, 0}, {4099, 0, 1, 0}, {64, 0, 0, 1}, {5363, 0, 0, 0}, {0, 0, 0, 0}}, 6, 0 }
 
 /* What exists stays as it is. */
 void qmdi_host_vendor_set(const qmdi_host_vendor *vendor);

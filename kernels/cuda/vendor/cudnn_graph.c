@@ -14,12 +14,12 @@
  * on what else the device holds. */
 #define MAX_WORKSPACE ((int64_t)512 << 20)
 
-/* Which tensor is which in a graph. */
-enum { X = 1, W, B, Y, CONVOLVED, BIASED };
+/* Which tensor is which in a graph; from CONVOLVED on they live between two operations of it. */
+enum { X = 1, W, B, S, Y, CONVOLVED };
 
 struct qmdi_cudnn_plan {
 	const qmdi_cudnn *cudnn;
-	int has_bias;
+	int has_bias, has_scales;
 	cudnnBackendDescriptor_t owned[MAX_OWNED]; /* all that the plan was made of, in order */
 	size_t n_owned;
 	cudnnBackendDescriptor_t plan; /* one of them */
@@ -114,9 +114,24 @@ static void dimensions_of_images(size_t n, const qmd_shape *image, int64_t nchw[
 
 /* ---- Operations ---- */
 
-static qmd_status create_convolution(qmdi_cudnn_plan *plan, const qmdi_linear_shape *shape,
+/* Of sums of products. */
+static cudnnDataType_t compute_type_of(const qmdi_cudnn_convolution *convolution) {
+	return convolution->data_type == CUDNN_DATA_INT8 ? CUDNN_DATA_INT32 : CUDNN_DATA_FLOAT;
+}
+
+static int has_scales(const qmdi_cudnn_convolution *convolution) {
+	return convolution->data_type == CUDNN_DATA_INT8 && convolution->has_bias;
+}
+
+static cudnnDataType_t output_type_of(const qmdi_cudnn_convolution *convolution) {
+	return convolution->data_type == CUDNN_DATA_INT8 && !convolution->has_bias ? CUDNN_DATA_INT32
+																			   : convolution->data_type;
+}
+
+static qmd_status create_convolution(qmdi_cudnn_plan *plan, const qmdi_cudnn_convolution *wanted,
 									 cudnnBackendDescriptor_t *convolution) {
-	const cudnnDataType_t compute_type = CUDNN_DATA_FLOAT;
+	const qmdi_linear_shape *shape = wanted->shape;
+	const cudnnDataType_t compute_type = compute_type_of(wanted);
 	const cudnnConvolutionMode_t mode = CUDNN_CROSS_CORRELATION;
 	const int64_t n_dimensions = 2, dilations[2] = {1, 1};
 	const int64_t strides[2] = {shape->stride_h, shape->stride_w};
@@ -170,7 +185,7 @@ static qmd_status create_linear(qmdi_cudnn_plan *plan, const qmdi_cudnn_convolut
 	int64_t x_dimensions[4];
 	const int64_t w_dimensions[4] = {shape->output.c, shape->input.c, shape->kernel_h, shape->kernel_w};
 	dimensions_of_images(shape->batch, &shape->input, x_dimensions);
-	QMDI_TRY(create_convolution(plan, shape, &description));
+	QMDI_TRY(create_convolution(plan, convolution, &description));
 	QMDI_TRY(create_tensor(plan, X, convolution->data_type, x_dimensions, &x));
 	QMDI_TRY(create_tensor(plan, W, convolution->data_type, w_dimensions, &w));
 	const attribute attributes[] = {
@@ -185,7 +200,7 @@ static qmd_status create_linear(qmdi_cudnn_plan *plan, const qmdi_cudnn_convolut
 	return DEFINE(plan, *operation, attributes);
 }
 
-/* y = x + b, or y = relu(x) where b is NULL. */
+/* y = x + b or x * b, or y = relu(x) where b is NULL; in FP32. */
 static qmd_status create_pointwise(qmdi_cudnn_plan *plan, cudnnPointwiseMode_t mode, cudnnBackendDescriptor_t x,
 								   cudnnBackendDescriptor_t b, cudnnBackendDescriptor_t y,
 								   cudnnBackendDescriptor_t *operation) {
@@ -209,35 +224,62 @@ static qmd_status create_pointwise(qmdi_cudnn_plan *plan, cudnnPointwiseMode_t m
 
 /* ---- The graph ---- */
 
+/* What is done to each number that a convolution gives, and with what: B, S or none. */
+typedef struct stage {
+	cudnnPointwiseMode_t mode;
+	int64_t operand;
+} stage;
+
+#define MAX_STAGES 3
+
+static int64_t stages_of(const qmdi_cudnn_convolution *convolution, stage stages[MAX_STAGES]) {
+	int64_t n = 0;
+	if (convolution->has_bias)
+		stages[n++] = (stage){CUDNN_POINTWISE_ADD, B};
+	if (has_scales(convolution))
+		stages[n++] = (stage){CUDNN_POINTWISE_MUL, S};
+	if (convolution->has_relu)
+		stages[n++] = (stage){CUDNN_POINTWISE_RELU_FWD, 0};
+	return n;
+}
+
+/* A number for each channel. */
+static qmd_status create_operand(qmdi_cudnn_plan *plan, const qmdi_cudnn_convolution *convolution, int64_t id,
+								 cudnnBackendDescriptor_t *operand) {
+	const int64_t nchw[4] = {1, convolution->shape->output.c, 1, 1};
+	const int is_integer = convolution->data_type == CUDNN_DATA_INT8;
+	return id ? create_tensor(plan, id, is_integer ? CUDNN_DATA_FLOAT : convolution->data_type, nchw, operand) : QMD_OK;
+}
+
 /* The operations in order, each of what the one before it left. */
 static qmd_status create_operations(qmdi_cudnn_plan *plan, const qmdi_cudnn_convolution *convolution,
-									cudnnBackendDescriptor_t operations[3], int64_t *n) {
-	const int64_t ids[3] = {convolution->has_bias || convolution->has_relu ? CONVOLVED : Y,
-							convolution->has_relu ? BIASED : Y, Y};
-	cudnnBackendDescriptor_t now = NULL, next = NULL, b = NULL;
+									cudnnBackendDescriptor_t operations[1 + MAX_STAGES], int64_t *n) {
+	stage stages[MAX_STAGES];
 	int64_t nchw[4];
-	const int64_t b_dimensions[4] = {1, convolution->shape->output.c, 1, 1};
+	const int64_t n_stages = stages_of(convolution, stages);
+	const cudnnDataType_t output_type = output_type_of(convolution);
+	cudnnBackendDescriptor_t now = NULL;
 	dimensions_of_images(convolution->shape->batch, &convolution->shape->output, nchw);
-	*n = 0;
-	QMDI_TRY(create_tensor(plan, ids[0], ids[0] == Y ? convolution->data_type : CUDNN_DATA_FLOAT, nchw, &now));
-	QMDI_TRY(create_linear(plan, convolution, now, &operations[(*n)++]));
-	if (convolution->has_bias) {
-		QMDI_TRY(create_tensor(plan, B, convolution->data_type, b_dimensions, &b));
-		QMDI_TRY(create_tensor(plan, ids[1], ids[1] == Y ? convolution->data_type : CUDNN_DATA_FLOAT, nchw, &next));
-		QMDI_TRY(create_pointwise(plan, CUDNN_POINTWISE_ADD, now, b, next, &operations[(*n)++]));
+	QMDI_TRY(create_tensor(plan, n_stages ? CONVOLVED : Y, n_stages ? compute_type_of(convolution) : output_type, nchw,
+						   &now));
+	QMDI_TRY(create_linear(plan, convolution, now, &operations[0]));
+	for (int64_t i = 0; i < n_stages; i++) {
+		const int is_last = i == n_stages - 1;
+		cudnnBackendDescriptor_t operand = NULL, next = NULL;
+		QMDI_TRY(create_operand(plan, convolution, stages[i].operand, &operand));
+		QMDI_TRY(create_tensor(plan, is_last ? Y : CONVOLVED + 1 + i, is_last ? output_type : CUDNN_DATA_FLOAT, nchw,
+							   &next));
+		QMDI_TRY(create_pointwise(plan, stages[i].mode, now, operand, next, &operations[1 + i]));
 		now = next;
 	}
-	if (convolution->has_relu) {
-		QMDI_TRY(create_tensor(plan, Y, convolution->data_type, nchw, &next));
-		QMDI_TRY(create_pointwise(plan, CUDNN_POINTWISE_RELU_FWD, now, NULL, next, &operations[(*n)++]));
-	}
+	*n = 1 + n_stages;
 	return QMD_OK;
 }
 
 static qmd_status create_graph(qmdi_cudnn_plan *plan, const qmdi_cudnn_convolution *convolution,
 							   cudnnBackendDescriptor_t *graph) {
-	cudnnBackendDescriptor_t operations[3];
-	int64_t n;
+	cudnnBackendDescriptor_t operations[1 + MAX_STAGES];
+	int64_t n = 0;
 	QMDI_TRY(create_operations(plan, convolution, operations, &n));
 	const attribute attributes[] = {
 		{CUDNN_ATTR_OPERATIONGRAPH_OPS, CUDNN_TYPE_BACKEND_DESCRIPTOR, n, operations},
@@ -359,6 +401,10 @@ static qmd_status try_heuristic(qmdi_cudnn_plan *plan, cudnnBackendDescriptor_t 
 	return QMD_ERROR_UNSUPPORTED;
 }
 
+static const char *type_name(cudnnDataType_t type) {
+	return type == CUDNN_DATA_FLOAT ? "FP32" : type == CUDNN_DATA_HALF ? "FP16" : "INT8";
+}
+
 static qmd_status fail_without_plan(const qmdi_cudnn_convolution *convolution, const offers *offered) {
 	const qmdi_linear_shape *s = convolution->shape;
 	return qmdi_fail(
@@ -366,9 +412,9 @@ static qmd_status fail_without_plan(const qmdi_cudnn_convolution *convolution, c
 		"layer '%s': cuDNN has no plan for %s in %s that gives the same bits in each run: %zu images %u x %u x %u, "
 		"kernel %u x %u, stride %u x %u, padding %u %u %u %u (top left bottom right), output %u x %u x %u; of %zu "
 		"configurations %zu do not promise that%s%s",
-		s->name, directions[convolution->direction].what, convolution->data_type == CUDNN_DATA_FLOAT ? "FP32" : "FP16",
-		s->batch, s->input.h, s->input.w, s->input.c, s->kernel_h, s->kernel_w, s->stride_h, s->stride_w, s->pad_top,
-		s->pad_left, s->pad_bottom, s->pad_right, s->output.h, s->output.w, s->output.c, offered->n, offered->n_unfit,
+		s->name, directions[convolution->direction].what, type_name(convolution->data_type), s->batch, s->input.h,
+		s->input.w, s->input.c, s->kernel_h, s->kernel_w, s->stride_h, s->stride_w, s->pad_top, s->pad_left,
+		s->pad_bottom, s->pad_right, s->output.h, s->output.w, s->output.c, offered->n, offered->n_unfit,
 		offered->words[0] ? "; the last refusal: " : "", offered->words);
 }
 
@@ -399,6 +445,7 @@ qmd_status qmdi_cudnn_plan_create(const qmdi_cudnn *cudnn, const qmdi_cudnn_conv
 		return QMD_ERROR_MEMORY;
 	plan->cudnn = cudnn;
 	plan->has_bias = convolution->has_bias;
+	plan->has_scales = has_scales(convolution);
 	const qmd_status status = choose_engine(plan, convolution);
 	if (status == QMD_OK)
 		*out = plan;
@@ -424,9 +471,9 @@ int64_t qmdi_cudnn_plan_engine(const qmdi_cudnn_plan *plan, uint32_t *notes) {
 
 static qmd_status define_and_execute(const qmdi_cudnn_plan *plan, cudnnBackendDescriptor_t pack,
 									 const qmdi_cudnn_tensors *tensors, void *workspace) {
-	const int64_t ids[] = {X, W, Y, B};
-	const void *pointers[] = {tensors->x, tensors->w, tensors->y, tensors->b};
-	const int64_t n = plan->has_bias ? 4 : 3;
+	const int64_t ids[] = {X, W, Y, B, S};
+	const void *pointers[] = {tensors->x, tensors->w, tensors->y, tensors->b, tensors->s};
+	const int64_t n = 3 + plan->has_bias + plan->has_scales;
 	const attribute attributes[] = {
 		{CUDNN_ATTR_VARIANT_PACK_UNIQUE_IDS, CUDNN_TYPE_INT64, n, ids},
 		{CUDNN_ATTR_VARIANT_PACK_DATA_POINTERS, CUDNN_TYPE_VOID_PTR, n, pointers},

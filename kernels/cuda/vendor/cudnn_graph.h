@@ -1,9 +1,10 @@
 /*
  * Convolutions by cuDNN's graph API: a plan is made once, from the first of the engine configurations that cuDNN's
  * heuristics propose which keeps our promises, and runs as often as wanted. NHWC, weights [units][kh][kw][c], any
- * padding; sums in FP32.
+ * padding; sums in FP32, of INT8 in INT32.
  *
- *   QMDI_CUDNN_FORWARD           y = w * x, with a bias y = w * x + b, with ReLU the greater of that and 0
+ *   QMDI_CUDNN_FORWARD           y = w * x, with a bias y = w * x + b, with ReLU the greater of that and 0. Of INT8 the
+ *                                sums as INT32, with a bias y = (w * x + b) * s in FP32, rounded as cuDNN does to INT8
  *   QMDI_CUDNN_BACKWARD_INPUT    x = the gradient of the input, of w and of y, the gradient of the output
  *   QMDI_CUDNN_BACKWARD_WEIGHTS  w = the gradient of the weights, of x and y
  *
@@ -34,8 +35,10 @@ typedef enum qmdi_cudnn_direction {
 typedef struct qmdi_cudnn_convolution {
 	const qmdi_linear_shape *shape;
 	qmdi_cudnn_direction direction;
-	cudnnDataType_t data_type; /* of x, w, b and y: CUDNN_DATA_FLOAT or CUDNN_DATA_HALF */
-	int has_bias, has_relu;    /* after forward */
+	/* Of x, w, b and y: CUDNN_DATA_FLOAT or CUDNN_DATA_HALF. CUDNN_DATA_INT8, forward only: of x and w, and with a bias
+	 * of y; b and s are FP32, y without a bias is INT32. */
+	cudnnDataType_t data_type;
+	int has_bias, has_relu; /* after forward */
 } qmdi_cudnn_convolution;
 
 typedef struct qmdi_cudnn_plan qmdi_cudnn_plan;
@@ -53,9 +56,10 @@ size_t qmdi_cudnn_plan_workspace(const qmdi_cudnn_plan *plan);
  */
 int64_t qmdi_cudnn_plan_engine(const qmdi_cudnn_plan *plan, uint32_t *notes);
 
-/* Of the device, aligned to 16 bytes. Which of them is written the direction says; b is read where has_bias. */
+/* Of the device, aligned to 16 bytes. Which of them is written the direction says; b [units] is read where has_bias, s
+ * [units] where INT8 has one. */
 typedef struct qmdi_cudnn_tensors {
-	const void *x, *w, *b, *y;
+	const void *x, *w, *b, *y, *s;
 } qmdi_cudnn_tensors;
 
 /* In the stream of the handle. */

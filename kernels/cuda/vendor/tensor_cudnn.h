@@ -51,6 +51,10 @@ qmd_status qmdi_cudnn_linear_backward_input(qmdi_tensor_device *device, void *pl
 											float *d_x);
 
 qmd_status qmdi_cudnn_pool_create(qmdi_tensor_device *device, const qmdi_pool_shape *shape, void **plan);
+/* The same of images of any type: a plan for qmdi_cudnn_pool_forward_of() alone. */
+qmd_status qmdi_cudnn_pool_create_of(qmdi_tensor_device *device, const qmdi_pool_shape *shape, cudnnDataType_t type,
+									 void **plan);
+qmd_status qmdi_cudnn_pool_forward_of(qmdi_tensor_device *device, void *plan, const void *x, void *y);
 void qmdi_cudnn_pool_destroy(qmdi_tensor_device *device, void *plan);
 qmd_status qmdi_cudnn_pool_forward(qmdi_tensor_device *device, void *plan, const float *x, float *y);
 qmd_status qmdi_cudnn_pool_backward(qmdi_tensor_device *device, void *plan, const float *x, const float *y,
@@ -67,8 +71,8 @@ qmd_status qmdi_cudnn_batchnorm_backward(qmdi_tensor_device *device, void *plan,
 qmd_status qmdi_cudnn_batchnorm_backward_inference(qmdi_tensor_device *device, void *plan, const float *gamma,
 												   const float *variance, const float *d_y, float *d_x);
 
-/* A float32 tensor of images, NHWC; the caller destroys it. QMD_ERROR_RANGE for more than cuDNN can take. */
-qmd_status qmdi_cudnn_images(const qmdi_vendor *vendor, size_t n, size_t h, size_t w, size_t c,
+/* A tensor of images, NHWC; the caller destroys it. QMD_ERROR_RANGE for more than cuDNN can take. */
+qmd_status qmdi_cudnn_images(const qmdi_vendor *vendor, cudnnDataType_t type, size_t n, size_t h, size_t w, size_t c,
 							 cudnnTensorDescriptor_t *images);
 
 #endif

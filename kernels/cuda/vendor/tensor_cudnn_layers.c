@@ -12,14 +12,14 @@ static const qmdi_vendor *vendor_of(const qmdi_cudnn_device *device) {
 	return device->cudnn.vendor;
 }
 
-qmd_status qmdi_cudnn_images(const qmdi_vendor *vendor, size_t n, size_t h, size_t w, size_t c,
+qmd_status qmdi_cudnn_images(const qmdi_vendor *vendor, cudnnDataType_t type, size_t n, size_t h, size_t w, size_t c,
 							 cudnnTensorDescriptor_t *images) {
 	if (n > INT_MAX || h > INT_MAX || w > INT_MAX || c > INT_MAX)
 		return qmdi_fail(QMD_ERROR_RANGE, "%zu images of %zu x %zu x %zu numbers, cuDNN counts to %d", n, h, w, c,
 						 INT_MAX);
 	QMDI_TRY(QMDI_CUDNN_CALL(vendor, cudnnCreateTensorDescriptor, images));
-	return QMDI_CUDNN_CALL(vendor, cudnnSetTensor4dDescriptor, *images, CUDNN_TENSOR_NHWC, CUDNN_DATA_FLOAT, (int)n,
-						   (int)c, (int)h, (int)w);
+	return QMDI_CUDNN_CALL(vendor, cudnnSetTensor4dDescriptor, *images, CUDNN_TENSOR_NHWC, type, (int)n, (int)c, (int)h,
+						   (int)w);
 }
 
 static void free_images(const qmdi_vendor *vendor, cudnnTensorDescriptor_t images) {
@@ -47,29 +47,34 @@ static qmd_status check_output(const qmdi_vendor *vendor, const pool *p) {
 }
 
 /* The kind of maximum whose gradients do not depend on the order in which threads add. */
-static qmd_status describe_pool(const qmdi_vendor *vendor, pool *p) {
+static qmd_status describe_pool(const qmdi_vendor *vendor, cudnnDataType_t type, pool *p) {
 	const qmdi_pool_shape *s = &p->shape;
 	const cudnnPoolingMode_t mode =
 		s->is_max ? CUDNN_POOLING_MAX_DETERMINISTIC : CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING;
-	QMDI_TRY(qmdi_cudnn_images(vendor, s->batch, s->input.h, s->input.w, s->input.c, &p->x));
-	QMDI_TRY(qmdi_cudnn_images(vendor, s->batch, s->output.h, s->output.w, s->output.c, &p->y));
+	QMDI_TRY(qmdi_cudnn_images(vendor, type, s->batch, s->input.h, s->input.w, s->input.c, &p->x));
+	QMDI_TRY(qmdi_cudnn_images(vendor, type, s->batch, s->output.h, s->output.w, s->output.c, &p->y));
 	QMDI_TRY(QMDI_CUDNN_CALL(vendor, cudnnCreatePoolingDescriptor, &p->window));
 	QMDI_TRY(QMDI_CUDNN_CALL(vendor, cudnnSetPooling2dDescriptor, p->window, mode, CUDNN_PROPAGATE_NAN,
 							 (int)s->kernel_h, (int)s->kernel_w, 0, 0, (int)s->stride_h, (int)s->stride_w));
 	return check_output(vendor, p);
 }
 
-qmd_status qmdi_cudnn_pool_create(qmdi_tensor_device *device, const qmdi_pool_shape *shape, void **plan) {
+qmd_status qmdi_cudnn_pool_create_of(qmdi_tensor_device *device, const qmdi_pool_shape *shape, cudnnDataType_t type,
+									 void **plan) {
 	pool *p = qmdi_zeroed(1, sizeof *p);
 	if (!p)
 		return QMD_ERROR_MEMORY;
 	p->shape = *shape;
-	const qmd_status status = describe_pool(vendor_of(device->state), p);
+	const qmd_status status = describe_pool(vendor_of(device->state), type, p);
 	if (status == QMD_OK)
 		*plan = p;
 	else
 		qmdi_cudnn_pool_destroy(device, p);
 	return qmdi_cudnn_of_layer(shape->name, status);
+}
+
+qmd_status qmdi_cudnn_pool_create(qmdi_tensor_device *device, const qmdi_pool_shape *shape, void **plan) {
+	return qmdi_cudnn_pool_create_of(device, shape, CUDNN_DATA_FLOAT, plan);
 }
 
 void qmdi_cudnn_pool_destroy(qmdi_tensor_device *device, void *plan) {
@@ -84,11 +89,14 @@ void qmdi_cudnn_pool_destroy(qmdi_tensor_device *device, void *plan) {
 	qmdi_release(p);
 }
 
-qmd_status qmdi_cudnn_pool_forward(qmdi_tensor_device *device, void *plan, const float *x, float *y) {
+qmd_status qmdi_cudnn_pool_forward_of(qmdi_tensor_device *device, void *plan, const void *x, void *y) {
 	const qmdi_cudnn *cudnn = &((qmdi_cudnn_device *)device->state)->cudnn;
 	const pool *p = plan;
-	return qmdi_cudnn_of_layer(p->shape.name, QMDI_CUDNN_CALL(cudnn->vendor, cudnnPoolingForward, cudnn->handle,
-															  p->window, &one, p->x, x, &zero, p->y, y));
+	return QMDI_CUDNN_CALL(cudnn->vendor, cudnnPoolingForward, cudnn->handle, p->window, &one, p->x, x, &zero, p->y, y);
+}
+
+qmd_status qmdi_cudnn_pool_forward(qmdi_tensor_device *device, void *plan, const float *x, float *y) {
+	return qmdi_cudnn_of_layer(((const pool *)plan)->shape.name, qmdi_cudnn_pool_forward_of(device, plan, x, y));
 }
 
 qmd_status qmdi_cudnn_pool_backward(qmdi_tensor_device *device, void *plan, const float *x, const float *y,
@@ -112,8 +120,8 @@ typedef struct batchnorm {
 static qmd_status describe_batchnorm(qmdi_cudnn_device *device, batchnorm *b) {
 	const qmdi_batchnorm_shape *s = &b->shape;
 	const size_t n = 3 * s->n_channels + 1;
-	QMDI_TRY(qmdi_cudnn_images(vendor_of(device), s->batch, s->n_pixels, 1, s->n_channels, &b->x));
-	QMDI_TRY(qmdi_cudnn_images(vendor_of(device), 1, 1, 1, s->n_channels, &b->channels));
+	QMDI_TRY(qmdi_cudnn_images(vendor_of(device), CUDNN_DATA_FLOAT, s->batch, s->n_pixels, 1, s->n_channels, &b->x));
+	QMDI_TRY(qmdi_cudnn_images(vendor_of(device), CUDNN_DATA_FLOAT, 1, 1, 1, s->n_channels, &b->channels));
 	QMDI_TRY(qmdi_cuda_allocate(n * sizeof *b->memory, (void **)&b->memory));
 	QMDI_TRY(qmdi_cuda_fill(device->stream, b->memory, 0, n * sizeof *b->memory));
 	b->mean = b->memory;

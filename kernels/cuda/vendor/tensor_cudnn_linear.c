@@ -84,7 +84,7 @@ void qmdi_cudnn_linear_destroy(qmdi_tensor_device *device, void *made) {
 
 static qmd_status convolve(qmdi_cudnn_device *device, const linear *l, qmdi_cudnn_direction direction, const float *x,
 						   const float *w, const float *y) {
-	const qmdi_cudnn_tensors tensors = {x, w, NULL, y};
+	const qmdi_cudnn_tensors tensors = {.x = x, .w = w, .y = y};
 	void *workspace;
 	QMDI_TRY(qmdi_cudnn_workspace(device, l->workspace, &workspace));
 	return qmdi_cudnn_plan_run(l->plans[direction], &tensors, workspace);

@@ -57,7 +57,8 @@ extern "C" {
 	X(cublasSetStream_v2)                                                                                              \
 	X(cublasSetWorkspace_v2)                                                                                           \
 	X(cublasSetMathMode)                                                                                               \
-	X(cublasSgemm_v2)
+	X(cublasSgemm_v2)                                                                                                  \
+	X(cublasGemmEx_64)
 
 /* Named apart from their members: in C++ a member must not change what its own type's name means. */
 #define QMDI_VENDOR_TYPE(function) typedef __typeof__(function) qmdi_##function;
