@@ -161,6 +161,12 @@ FAILS(qmd_predictor_run_images, qmd_predictor *predictor, const void *images, qm
       float *logits, float *probabilities)
 FAILS(qmd_predictor_run, qmd_predictor *predictor, const qmd_frame *frames, size_t n, float *logits,
       float *probabilities)
+GIVES_NOTHING(size_t, qmd_predictor_n_layers, const qmd_predictor *predictor)
+FAILS(qmd_predictor_layer_info, const qmd_predictor *predictor, size_t index, qmd_predictor_layer *layer)
+FAILS(qmd_predictor_time, qmd_predictor *predictor, const void *images, qmd_type image_type, size_t n,
+      uint32_t n_repeats, qmd_run_time *times)
+FAILS(qmd_predictor_time_layers, qmd_predictor *predictor, const void *images, qmd_type image_type, size_t n,
+      uint32_t n_repeats, double *times)
 
 /* ---- quantize.h ---- */
 

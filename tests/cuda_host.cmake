@@ -27,7 +27,7 @@ target_link_libraries(qmd_cuda_emulated PUBLIC qmd_cuda_host)
 find_path(QMD_CUDNN_INCLUDE_DIR cudnn.h HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include
           DOC "Folder of cudnn.h, for training on GPUs; OFF: without")
 find_path(QMD_CUBLAS_INCLUDE_DIR cublas_v2.h HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include)
-set(vendor_suites test_cuda_cudnn_host test_cuda_cudnn_graphs test_cuda_tensor test_cuda_train)
+set(vendor_suites test_cuda_cudnn_host test_cuda_cudnn_graphs test_cuda_predictor test_cuda_tensor test_cuda_train)
 if(QMD_CUDNN_INCLUDE_DIR AND QMD_CUBLAS_INCLUDE_DIR)
   file(GLOB vendor_sources CONFIGURE_DEPENDS ${cuda_folder}/vendor/*.c)
   list(FILTER vendor_sources EXCLUDE REGEX "/vendor_library\\.c$") # in its place is the emulation

@@ -5,6 +5,7 @@
  *     train: stopped at a loss of 0.0...
  *     20 held-out frames, 20 right
  *     frame 0: open ..., closed ...
+ *     softmax_1 by FP32, a run in ... ms
  *     on two images from memory: trained
  */
 #include "snippets.h"
@@ -84,6 +85,33 @@ static void predict_frame(const qmd_model *model, qmd_dataset *dataset) {
 }
 /* [predict frames] */
 
+/* [time] */
+static void time_runs(const qmd_model *model, const char *engine) {
+	const qmd_pixels *pixels = qmd_model_pixels(model);
+	qmd_predictor_options options;
+	qmd_predictor *predictor;
+	qmd_run_time times[10];
+	unsigned char *image = allocate(qmd_pixels_side(pixels) * qmd_pixels_side(pixels), 3);
+	qmd_predictor_options_init(&options);
+	options.engine = engine; /* "fp32"; with a GPU also "cudnn-fp16", and "cudnn-int8" of a quantized model */
+	options.batch_size = 1;
+	options.n_threads = 1;
+	check(qmd_predictor_create(model, &options, &predictor));
+	const size_t n_layers = qmd_predictor_n_layers(predictor);
+	qmd_predictor_layer last = {.struct_size = sizeof last};
+	check(qmd_predictor_layer_info(predictor, n_layers - 1, &last));
+	check(qmd_predictor_time(predictor, image, qmd_pixels_type(pixels), 1, 10, times));
+	printf("%s by %s, a run in %.3f ms\n", last.name, last.computed_by, 1e3 * times[9].total);
+
+	double *of_layers = allocate(n_layers, 10 * sizeof *of_layers);
+	if (strcmp(engine, "fp32") != 0)
+		check(qmd_predictor_time_layers(predictor, image, qmd_pixels_type(pixels), 1, 10, of_layers));
+	free(of_layers);
+	free(image);
+	qmd_predictor_free(predictor);
+}
+/* [time] */
+
 /* [train images] */
 static void train_on_images(void) {
 	static int8_t images[2][12 * 12 * 3]; /* NHWC: one all 0, one all 1 */
@@ -107,6 +135,7 @@ int main(int argc, char **argv) {
 	qmd_model *model = train(e.dataset, e.split, e.pixels);
 	test(model, e.dataset, e.split);
 	predict_frame(model, e.dataset);
+	time_runs(model, "fp32");
 	train_on_images();
 	qmd_model_free(model);
 	close_example(&e);

@@ -109,6 +109,14 @@ typedef void (*qmd_log_fn)(void *user, qmd_log_level level, const char *line);
 /** Send log lines of this process to `log`; NULL (the default) drops them. Thread-safe. @since 0.1 */
 QMD_API void qmd_set_log(qmd_log_fn log, void *user);
 
+/** How long the parts of a run took, in seconds. */
+typedef struct qmd_run_time {
+	double input;   /**< coordinates or images to the device; 0 on the CPU */
+	double compute; /**< pixels and network */
+	double output;  /**< results to the host; 0 on the CPU */
+	double total;   /**< of a run as a whole, by wall clock, until its results are there */
+} qmd_run_time;
+
 /** How far a long call has come. */
 typedef struct qmd_progress {
 	uint32_t struct_size;

@@ -257,14 +257,6 @@ QMD_API qmd_status qmd_context_run_images(qmd_context *context, const void *imag
 QMD_API qmd_status qmd_context_profile(qmd_context *context, const void *images, size_t n_images, uint32_t repeats,
 									   double *seconds);
 
-/** How long the parts of a run took, in seconds. */
-typedef struct qmd_run_time {
-	double input;   /**< coordinates to the device; 0 on the CPU */
-	double compute; /**< pixels and network */
-	double output;  /**< probabilities to the host; 0 on the CPU */
-	double total;   /**< of a run as a whole, by wall clock, until its probabilities are there */
-} qmd_run_time;
-
 /**
  * Time runs of the same frames: what qmd_context_run() costs at each step.
  *

@@ -74,8 +74,8 @@ QMD_API qmd_status qmd_train(qmd_model *model, qmd_dataset *dataset, const qmd_s
 QMD_API qmd_status qmd_train_images(qmd_model *model, const void *images, qmd_type image_type, const uint32_t *labels,
 									size_t n_images, const qmd_train_options *options);
 
-/** FP32 inference of a model, with its buffers. For one thread at a time. Of a quantized model it computes
- * the fake-quantized network: what the integers stand for, in floats. */
+/** Inference of a model, with its buffers. For one thread at a time. In FP32 it computes of a quantized model the
+ * fake-quantized network: what the integers stand for, in floats. */
 typedef struct qmd_predictor qmd_predictor;
 
 /** How a predictor computes. Initialize with qmd_predictor_options_init(). */
@@ -84,6 +84,15 @@ typedef struct qmd_predictor_options {
 	uint32_t batch_size; /**< images at a time; a last batch is filled up; default 32 */
 	uint32_t n_threads;  /**< default 0: all that the process may use */
 	const char *device;  /**< as in qmd_train_options */
+	/**
+	 * What computes: "fp32" (or NULL, the default), or one of NVIDIA's libraries as they are, to compare libqmd's own
+	 * kernels with: "cudnn-fp16" (weights and activations in FP16, sums in FP32; of a model that is not quantized,
+	 * batch normalizations folded) or "cudnn-int8" (of a quantized one, by its scales, 8 bits; sums in INT32). These
+	 * take a device "cuda" (their default) or "cuda:N". A layer that cuDNN or cuBLAS refuses in a type is computed in
+	 * the next wider one: qmd_predictor_layer_info() tells. Neither is exact: "cudnn-int8" differs from an engine by
+	 * cuDNN's rounding to INT8 and by the layers that are not computed in it.
+	 */
+	const char *engine;
 } qmd_predictor_options;
 
 /** Fill in defaults. @since 0.1 */
@@ -95,7 +104,9 @@ QMD_API void qmd_predictor_options_init_sized(qmd_predictor_options *options, si
  *
  * @param options  NULL for the defaults
  * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE if the model has no layer beside its input;
- *         QMD_ERROR_UNSUPPORTED without the device, its driver or its libraries; QMD_ERROR_MEMORY
+ *         QMD_ERROR_UNSUPPORTED without the device, its driver or its libraries, for an engine on a device that is none
+ *         of its, or for a layer that it does not have; QMD_ERROR_STATE if a model is quantized for "cudnn-fp16" or
+ *         not for "cudnn-int8"; QMD_ERROR_MEMORY
  * @since 0.1
  */
 QMD_API qmd_status qmd_predictor_create(const qmd_model *model, const qmd_predictor_options *options,
@@ -118,6 +129,44 @@ QMD_API qmd_status qmd_predictor_run_images(qmd_predictor *predictor, const void
 /** Frames to logits and probabilities; the model must be bound to pixels. @since 0.1 */
 QMD_API qmd_status qmd_predictor_run(qmd_predictor *predictor, const qmd_frame *frames, size_t n, float *logits,
 									 float *probabilities);
+
+/** A layer as a predictor computes it. Texts are borrowed until the predictor is freed. */
+typedef struct qmd_predictor_layer {
+	uint32_t struct_size;
+	const char *name;        /**< the model's */
+	const char *computed_by; /**< for people to read: "cuDNN FP16 conv+bias+ReLU", and what was refused, in the words
+								of who refused it */
+} qmd_predictor_layer;
+
+/** Layers of the model as it is computed: without batch normalizations that were folded. 0 for NULL. @since 0.1 */
+QMD_API size_t qmd_predictor_n_layers(const qmd_predictor *predictor);
+
+/** One layer. QMD_ERROR_RANGE beyond the last; QMD_ERROR_ARGUMENT for a struct_size that no version had. @since 0.1 */
+QMD_API qmd_status qmd_predictor_layer_info(const qmd_predictor *predictor, size_t index, qmd_predictor_layer *layer);
+
+/**
+ * Time runs of the same images: what qmd_predictor_run_images() costs.
+ *
+ * @param images      n * h * w * c bytes of `image_type`, NHWC
+ * @param n           1 to the batch size; the batch is filled up
+ * @param n_repeats   1 to 100,000. With "fp32" each is one run, whose parts are not told apart; with the other engines
+ *                    two, one as a whole for `total`, and one in parts with the device's clock between them
+ * @param[out] times  n_repeats
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_RANGE; QMD_ERROR_MEMORY; the errors of qmd_predictor_run_images()
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_predictor_time(qmd_predictor *predictor, const void *images, qmd_type image_type, size_t n,
+									  uint32_t n_repeats, qmd_run_time *times);
+
+/**
+ * Time every layer, launch by launch, by the device's clock. As qmd_predictor_time().
+ *
+ * @param[out] times  qmd_predictor_n_layers() * n_repeats seconds; 0 for a layer that another one computes
+ * @return also QMD_ERROR_UNSUPPORTED with "fp32"
+ * @since 0.1
+ */
+QMD_API qmd_status qmd_predictor_time_layers(qmd_predictor *predictor, const void *images, qmd_type image_type,
+											 size_t n, uint32_t n_repeats, double *times);
 
 #ifdef __cplusplus
 }

@@ -1,18 +1,25 @@
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/float_environment.h"
 #include "base/memory.h"
 #include "base/softmax.h"
 #include "predictor.h"
+#include "predictor_backend.h"
 #include "trainer.h"
 
 #define FIRST_SIZE sizeof(qmd_predictor_options) /* of the oldest version */
+#define MAX_REPEATS 100000
 
 struct qmd_predictor {
 	qmd_model *model;
-	qmdi_network *network;
+	qmdi_network *network; /* of "fp32"; the other engines have the next three */
+	const qmdi_predictor_backend *backend;
+	qmdi_tensor_device *device;
+	void *state;
 	size_t batch_size, n_classes, image_size;
 	unsigned char *images; /* [batch_size][image_size], of frames */
+	float *logits;         /* [batch_size][n_classes], of a backend */
 	float factor;          /* of what the network reads */
 };
 
@@ -26,6 +33,42 @@ void qmd_predictor_options_init_sized(qmd_predictor_options *options, size_t siz
 	qmdi_struct_fill(options, size, &defaults, sizeof defaults);
 }
 
+/* ---- Creation ---- */
+
+/* The vendor's inference, on the GPU that the device names. */
+static qmd_status open_backend(qmd_predictor *predictor, const qmd_predictor_options *options, int is_int8) {
+	const char *name = options->device ? options->device : "cuda";
+	const int is_quantized = qmd_model_is_quantized(predictor->model);
+	if (is_int8 != is_quantized)
+		return qmdi_fail(QMD_ERROR_STATE, "engine '%s' takes a model that is %s", options->engine,
+						 is_int8 ? "quantized" : "not quantized");
+	if (is_int8 && (predictor->model->weight_bits != 8 || predictor->model->activation_bits != 8))
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "engine '%s' takes 8-bit weights and activations, not %u and %u",
+						 options->engine, predictor->model->weight_bits, predictor->model->activation_bits);
+	if (!qmdi_cudnn_predictor)
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "engine '%s': this libqmd was built without CUDA and cuDNN",
+						 options->engine);
+	if (strncmp(name, "cuda", 4) != 0)
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "engine '%s' computes on a GPU, the device is '%s'", options->engine,
+						 name);
+	QMDI_TRY(qmdi_tensor_open(name, options->n_threads, &predictor->device));
+	predictor->backend = qmdi_cudnn_predictor;
+	return predictor->backend->create(predictor->model, predictor->device, is_int8, predictor->batch_size,
+									  &predictor->state);
+}
+
+static qmd_status open_engine(qmd_predictor *predictor, const qmd_predictor_options *options) {
+	const char *engine = options->engine ? options->engine : "fp32";
+	if (strcmp(engine, "fp32") == 0)
+		return qmdi_network_open(predictor->model, options->device, options->n_threads, predictor->batch_size,
+								 QMDI_NO_BACKWARD, &predictor->network);
+	if (strcmp(engine, "cudnn-fp16") == 0)
+		return open_backend(predictor, options, 0);
+	if (strcmp(engine, "cudnn-int8") == 0)
+		return open_backend(predictor, options, 1);
+	return qmdi_fail(QMD_ERROR_ARGUMENT, "engine is '%s', expected fp32, cudnn-fp16 or cudnn-int8", engine);
+}
+
 static qmd_status set_up(qmd_predictor *predictor, const qmd_model *model, const qmd_predictor_options *options) {
 	QMDI_TRY(qmdi_model_copy(model, &predictor->model));
 	const qmd_shape input = model->layers[0].output;
@@ -34,10 +77,10 @@ static qmd_status set_up(qmd_predictor *predictor, const qmd_model *model, const
 	if (qmd_model_n_layers(model) < 2 || predictor->n_classes < 1)
 		return qmdi_fail(QMD_ERROR_SHAPE, "qmd_predictor_create: the model has no layer beside its input");
 	predictor->images = qmdi_array(predictor->batch_size, predictor->image_size);
-	if (!predictor->images)
+	predictor->logits = qmdi_array(predictor->batch_size, predictor->n_classes * sizeof *predictor->logits);
+	if (!predictor->images || !predictor->logits)
 		return QMD_ERROR_MEMORY;
-	return qmdi_network_open(predictor->model, options->device, options->n_threads, predictor->batch_size,
-							 QMDI_NO_BACKWARD, &predictor->network);
+	return open_engine(predictor, options);
 }
 
 static qmd_status prepare(const qmd_predictor_options *given, qmd_predictor_options *options) {
@@ -72,8 +115,12 @@ void qmd_predictor_free(qmd_predictor *predictor) {
 	if (!predictor)
 		return;
 	qmdi_network_free(predictor->network);
+	if (predictor->backend)
+		predictor->backend->free(predictor->state);
+	qmdi_tensor_close(predictor->device);
 	qmd_model_free(predictor->model);
 	qmdi_release(predictor->images);
+	qmdi_release(predictor->logits);
 	qmdi_release(predictor);
 }
 
@@ -81,16 +128,27 @@ void qmdi_predictor_multiply_input(qmd_predictor *predictor, float factor) {
 	predictor->factor = factor;
 }
 
-/* At most one batch; what it leaves over is filled up with zeros. */
-static qmd_status run_batch(qmd_predictor *predictor, const unsigned char *images, int32_t type, size_t n,
-							const results *out, size_t first) {
+/* ---- Running ---- */
+
+/* What the batch leaves over is filled up with zeros. */
+static qmd_status run_network(const qmd_predictor *predictor, const unsigned char *images, int32_t type, size_t n,
+							  const float **logits) {
 	float *input = qmdi_network_input(predictor->network);
 	qmdi_bytes_to_real(images, type, n * predictor->image_size, input);
 	for (size_t i = 0; predictor->factor != 1 && i < n * predictor->image_size; i++)
 		input[i] *= predictor->factor;
 	memset(input + n * predictor->image_size, 0, (predictor->batch_size - n) * predictor->image_size * sizeof *input);
 	QMDI_TRY(qmdi_network_forward(predictor->network, QMDI_INFERENCE, 0, 0));
-	const float *logits = qmdi_network_logits(predictor->network);
+	*logits = qmdi_network_logits(predictor->network);
+	return QMD_OK;
+}
+
+/* At most one batch. */
+static qmd_status run_batch(qmd_predictor *predictor, const unsigned char *images, int32_t type, size_t n,
+							const results *out, size_t first) {
+	const float *logits = predictor->logits;
+	QMDI_TRY(predictor->backend ? predictor->backend->run(predictor->state, images, type, n, predictor->logits)
+								: run_network(predictor, images, type, n, &logits));
 	const size_t n_classes = predictor->n_classes;
 	if (out->logits)
 		memcpy(out->logits + first * n_classes, logits, n * n_classes * sizeof *logits);
@@ -163,4 +221,69 @@ qmd_status qmd_predictor_run(qmd_predictor *predictor, const qmd_frame *frames, 
 	const qmd_status status = run_frames(predictor, frames, n, &out);
 	qmdi_float_leave(&host);
 	return status;
+}
+
+/* ---- Asking ---- */
+
+size_t qmd_predictor_n_layers(const qmd_predictor *predictor) {
+	return predictor ? predictor->model->n_layers : 0;
+}
+
+qmd_status qmd_predictor_layer_info(const qmd_predictor *predictor, size_t index, qmd_predictor_layer *layer) {
+	QMDI_REQUIRE(predictor);
+	QMDI_REQUIRE(layer);
+	if (index >= predictor->model->n_layers)
+		return qmdi_fail(QMD_ERROR_RANGE, "layer %zu, but the model has %zu", index, predictor->model->n_layers);
+	const qmd_predictor_layer info = {
+		.struct_size = sizeof info,
+		.name = predictor->model->layers[index].name,
+		.computed_by = predictor->backend ? predictor->backend->computed_by(predictor->state, index) : "FP32"};
+	return qmdi_struct_give(layer, &info, sizeof info, sizeof info, "qmd_predictor_layer");
+}
+
+/* ---- How long it takes ---- */
+
+static qmd_status check_timing(const qmd_predictor *predictor, const void *images, qmd_type image_type, size_t n,
+							   uint32_t n_repeats, const void *times) {
+	QMDI_REQUIRE(predictor);
+	QMDI_REQUIRE(images);
+	QMDI_REQUIRE(times);
+	if (n < 1 || n > predictor->batch_size)
+		return qmdi_fail(QMD_ERROR_RANGE, "%zu images, expected 1 to %zu, the batch", n, predictor->batch_size);
+	if (n_repeats < 1 || n_repeats > MAX_REPEATS)
+		return qmdi_fail(QMD_ERROR_RANGE, "n_repeats is %u, expected 1 to %d", n_repeats, MAX_REPEATS);
+	return check_type(predictor->model, (int32_t)image_type);
+}
+
+static qmd_status time_network(qmd_predictor *predictor, const void *images, int32_t type, size_t n, size_t n_repeats,
+							   qmd_run_time *times) {
+	const float *logits;
+	for (size_t i = 0; i < n_repeats; i++) {
+		const double start = qmdi_seconds_now();
+		QMDI_TRY(run_network(predictor, images, type, n, &logits));
+		const double total = qmdi_seconds_now() - start;
+		times[i] = (qmd_run_time){.compute = total, .total = total};
+	}
+	return QMD_OK;
+}
+
+qmd_status qmd_predictor_time(qmd_predictor *predictor, const void *images, qmd_type image_type, size_t n,
+							  uint32_t n_repeats, qmd_run_time *times) {
+	QMDI_TRY(check_timing(predictor, images, image_type, n, n_repeats, times));
+	qmdi_float_environment host;
+	qmdi_float_enter(&host);
+	const qmd_status status =
+		predictor->backend
+			? predictor->backend->time(predictor->state, images, (int32_t)image_type, n, n_repeats, times)
+			: time_network(predictor, images, (int32_t)image_type, n, n_repeats, times);
+	qmdi_float_leave(&host);
+	return status;
+}
+
+qmd_status qmd_predictor_time_layers(qmd_predictor *predictor, const void *images, qmd_type image_type, size_t n,
+									 uint32_t n_repeats, double *times) {
+	QMDI_TRY(check_timing(predictor, images, image_type, n, n_repeats, times));
+	if (!predictor->backend)
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "layers are timed with the engines cudnn-fp16 and cudnn-int8 alone");
+	return predictor->backend->time_layers(predictor->state, images, (int32_t)image_type, n, n_repeats, times);
 }

@@ -80,7 +80,8 @@ class TrainOptions(Options):
 
 class PredictorOptions(Options):
     _init_ = "qmd_predictor_options_init"
-    _fields_ = [("struct_size", c_uint32), ("batch_size", c_uint32), ("n_threads", c_uint32), ("device", c_char_p)]
+    _fields_ = [("struct_size", c_uint32), ("batch_size", c_uint32), ("n_threads", c_uint32), ("device", c_char_p),
+                ("engine", c_char_p)]
 
 
 class QuantizeOptions(Options):

@@ -128,10 +128,11 @@ class Model(_c.Handle):
         with _c.ProgressCall(progress) as options.progress:
             return Model(_c.made_by("qmd_quantize", self._pointer, data._pointer, split._pointer, ctypes.byref(options)))
 
-    def predict(self, xyz, n_threads=0, device="cpu"):
-        """Probabilities of the FP32 network (or of the fake-quantized one), [n_frames][n_classes]."""
+    def predict(self, xyz, n_threads=0, device=None, engine="fp32"):
+        """Probabilities of the FP32 network (or of the fake-quantized one), or by engine "cudnn-fp16" or "cudnn-int8",
+        which compute on "cuda" or "cuda:N", [n_frames][n_classes]."""
         frames, n, _keep = frames_of(xyz)
-        options = _c.PredictorOptions(batch_size=min(max(n, 1), 32), n_threads=n_threads, device=device)
+        options = _c.PredictorOptions(batch_size=min(max(n, 1), 32), n_threads=n_threads, device=device, engine=engine)
         predictor = _Predictor(_c.made_by("qmd_predictor_create", self._pointer, ctypes.byref(options)))
         probabilities = np.empty((n, self.n_classes), np.float32)
         _c.library().qmd_predictor_run(predictor._pointer, frames, n, None, probabilities.ctypes.data)
