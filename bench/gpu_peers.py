@@ -9,14 +9,14 @@
 **It has not run on a GPU yet.** What does not need one is tested: tests/oracle/test_gpu_peers.py.
 
 Needs nvidia-smi and a `qmd` with CUDA. PyTorch, and ONNX files for TensorRT, need bench/requirements.txt and the package
-examples/python (QMD_LIBRARY, PYTHONPATH); TensorRT is its trtexec, of TensorRT 10 or newer, if there is one on PATH. A peer that cannot run is
-named and left out; the exit code is 1 if libqmd is that peer, or if there is no GPU.
+examples/python (QMD_LIBRARY, PYTHONPATH); TensorRT is its trtexec, of TensorRT 10 or newer, if there is one on PATH. A peer
+that cannot run is named and left out; the exit code is 1 if libqmd is that peer, or if there is no GPU.
 
 A round is one turn of each peer over all batches; the order is another in each round, and clocks and power are read before
 and after it. Of a round least, mean, median, 90th and 99th percentile; of all rounds the least of the least and the median of
-the others, and how far the medians are apart (spread). Clocks are left as they are: `nvidia-smi --lock-gpu-clocks` holds them,
-where one may. Each peer is as its users have it fastest: CUDA graphs where it has
-them, page-locked memory, channels last. What is not the same for all:
+the others, and how far the medians are apart (spread). Clocks are left as they are: `nvidia-smi --lock-gpu-clocks` holds
+them, where one may. Peers have page-locked memory, and CUDA graphs where they can; PyTorch runs three times, eager, compiled
+and as one graph, channels last. What is not the same for all:
 
 - libqmd is given coordinates and draws the image (in "compute"). The others are given the image: cuDNN in 8 bits, PyTorch and
   TensorRT in FP16, TensorRT's INT8 in FP32, which it quantizes as its file says.
