@@ -28,6 +28,7 @@ and as one graph, channels last. What is not the same for all:
 
 Layer by layer: steps of `qmd profile`, modules of PyTorch as CUDA graphs of their own, trtexec's profile, side by side in the
 smallest groups of the network's layers that no step crosses. torch.compile says nothing of layers and is not among them.
+Which layers cuDNN and cuBLAS refuse to compute in INT8 or FP16, `qmd profile QUANTIZED.qmd --engine cudnn-int8` says.
 """
 
 import argparse

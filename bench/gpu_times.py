@@ -144,8 +144,8 @@ def layers_in(name, order):
 def align(order, profiles):
     """(layers, {peer: ms}) for the smallest groups of layers that no peer's step crosses; () is what speaks of none.
 
-    order: the network's layers; profiles: {peer: [(name of a step, ms)]}."""
-    steps = [(peer, set(layers_in(name, order)), ms) for peer, profile in profiles.items() for name, ms in profile]
+    order: the network's layers; profiles: {peer: [(name of a step, ms)]}. What takes no time is no step."""
+    steps = [(peer, set(layers_in(name, order)), ms) for peer, profile in profiles.items() for name, ms in profile if ms]
     groups = []
     for _, layers, _ in steps:
         crossed = [group for group in groups if group & layers]
