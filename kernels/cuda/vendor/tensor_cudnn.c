@@ -126,10 +126,13 @@ static void leave(qmdi_tensor_device *device) {
 /* ---- Memory ---- */
 
 static qmd_status allocate_zeros(qmdi_cudnn_device *device, size_t size, void **memory) {
-	QMDI_TRY(qmdi_cuda_allocate(size, memory));
-	const qmd_status status = qmdi_cuda_fill(device->stream, *memory, 0, size);
-	if (status != QMD_OK)
-		qmdi_cuda_release(*memory);
+	void *zeros = NULL;
+	QMDI_TRY(qmdi_cuda_allocate(size, &zeros));
+	const qmd_status status = qmdi_cuda_fill(device->stream, zeros, 0, size);
+	if (status == QMD_OK)
+		*memory = zeros;
+	else
+		qmdi_cuda_release(zeros);
 	return status;
 }
 
