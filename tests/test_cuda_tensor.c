@@ -259,6 +259,35 @@ START_TEST(every_call_may_fail_and_nothing_is_left) {
 }
 END_TEST
 
+/* What failed first is told, and not what fails while things are given back. */
+START_TEST(giving_back_leaves_the_error) {
+	qmdi_host_machine machine = sound;
+	for (machine.failing_call = 1; machine.failing_call < 5; machine.failing_call++) {
+		qmdi_tensor_device *device;
+		float *tensor = NULL, *host = NULL;
+		void *plan = NULL;
+		qmdt_ok(qmdi_tensor_open("cuda", 1, &device));
+		qmdt_ok(device->ops->allocate(device, N, &tensor));
+		qmdt_ok(device->ops->allocate_host(device, N, &host));
+		qmdt_ok(device->ops->enter(device));
+		qmdt_ok(device->ops->linear_create(device, &convolution, 0, &plan));
+		device->ops->leave(device);
+		(void)qmdi_fail(QMD_ERROR_INTERNAL, "the first failure");
+		qmdi_host_machine_set(&machine);
+		device->ops->linear_destroy(device, plan);
+		qmdi_host_machine_set(&machine);
+		device->ops->release(device, tensor);
+		qmdi_host_machine_set(&machine);
+		device->ops->release_host(device, host);
+		qmdi_host_machine_set(&machine);
+		qmdi_tensor_close(device);
+		ck_assert_str_eq(qmd_last_error(), "the first failure");
+		set_machine(&sound);
+		ck_assert_uint_eq(qmdi_host_n_objects(), 0);
+	}
+}
+END_TEST
+
 START_TEST(every_allocation_of_the_host_may_fail) {
 	ck_assert_uint_gt(qmdt_fail_each_allocation(open_run_and_close, NULL), 5);
 }
@@ -276,6 +305,7 @@ int main(void) {
 	tcase_add_test(tests, an_engine_that_keeps_promises_is_found);
 	tcase_add_test(tests, a_full_device_says_what_was_wanted_and_what_is_left);
 	tcase_add_test(tests, every_call_may_fail_and_nothing_is_left);
+	tcase_add_test(tests, giving_back_leaves_the_error);
 	tcase_add_test(tests, every_allocation_of_the_host_may_fail);
 	suite_add_tcase(suite, tests);
 	return qmdt_run(suite);

@@ -149,7 +149,8 @@ static qmd_status make(qmdi_cuda_context *context, const qmdi_cuda_device *devic
 	return context->plan ? make_memory(context) : QMD_OK;
 }
 
-static void release_held(qmdi_cuda_context *context) {
+static void release_held(void *held) {
+	qmdi_cuda_context *context = held;
 	for (size_t i = 0; i < QMDI_CUDA_N_GRAPHS; i++)
 		qmdi_cuda_graph_free(context->graphs[i]);
 	qmdi_cuda_event_free(context->idle);
@@ -164,16 +165,9 @@ static void release_held(qmdi_cuda_context *context) {
 	qmdi_release(context);
 }
 
-/* Also where the device no longer answers: what can be given back is. */
 void qmdi_cuda_context_release(void *argument) {
 	qmdi_cuda_context *context = argument;
-	qmdi_cuda_scope before;
-	const int entered = qmdi_cuda_enter(context->plan->device.number, &before) == QMD_OK;
-	if (entered)
-		(void)qmdi_cuda_stream_wait(context->stream);
-	release_held(context);
-	if (entered)
-		qmdi_cuda_leave(&before);
+	qmdi_cuda_give_back(context->plan->device.number, context->stream, release_held, context);
 }
 
 qmd_status qmdi_cuda_context_create(const qmd_engine *engine, const qmd_context_options *options, void **out) {

@@ -95,19 +95,12 @@ static qmd_status open_device(qmdi_tensor_device *tensor_device, int number, siz
 	return status;
 }
 
-/* Give something back once the stream no longer needs it; also where the device no longer answers. */
-static void give_back(qmdi_cudnn_device *device, void (*give)(void *), void *what) {
-	qmdi_cuda_scope before;
-	const int entered = qmdi_cuda_enter(device->device.number, &before) == QMD_OK;
-	if (entered)
-		(void)qmdi_cuda_stream_wait(device->stream);
-	give(what);
-	if (entered)
-		qmdi_cuda_leave(&before);
+void qmdi_cudnn_give_back(qmdi_cudnn_device *device, void (*give)(void *), void *what) {
+	qmdi_cuda_give_back(device->device.number, device->stream, give, what);
 }
 
 static void close_device(qmdi_tensor_device *device) {
-	give_back(state_of(device), close_all, state_of(device));
+	qmdi_cudnn_give_back(state_of(device), close_all, state_of(device));
 	qmdi_release(device->state);
 }
 
@@ -152,7 +145,7 @@ static qmd_status allocate(qmdi_tensor_device *device, size_t n, float **tensor)
 
 static void release(qmdi_tensor_device *device, float *tensor) {
 	if (tensor)
-		give_back(state_of(device), qmdi_cuda_release, tensor);
+		qmdi_cudnn_give_back(state_of(device), qmdi_cuda_release, tensor);
 }
 
 static qmd_status allocate_pinned(qmdi_cudnn_device *device, size_t size, void **array) {
@@ -169,7 +162,7 @@ static qmd_status allocate_host(qmdi_tensor_device *device, size_t n, float **ar
 
 static void release_host(qmdi_tensor_device *device, float *array) {
 	if (array)
-		give_back(state_of(device), qmdi_cuda_release_pinned, array);
+		qmdi_cudnn_give_back(state_of(device), qmdi_cuda_release_pinned, array);
 }
 
 static qmd_status copy_floats(qmdi_cudnn_device *device, const float *from, size_t n, float *to) {

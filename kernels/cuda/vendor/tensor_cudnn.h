@@ -27,6 +27,9 @@ typedef struct qmdi_cudnn_device {
 /* Memory to work in of at least `size` bytes, aligned to 256, until the next call; what lies in it is anything. */
 qmd_status qmdi_cudnn_workspace(qmdi_cudnn_device *device, size_t size, void **workspace);
 
+/* Call give(what) once the stream no longer needs what it frees (qmdi_cuda_give_back()). */
+void qmdi_cudnn_give_back(qmdi_cudnn_device *device, void (*give)(void *), void *what);
+
 /* Give a launch, or two, to the stream; refused: what the function that filled them in returned. `what` names it. */
 qmd_status qmdi_cudnn_submit(qmdi_cudnn_device *device, const char *what, int refused, const qmdi_cuda_launch *launches,
 							 size_t n);

@@ -72,12 +72,17 @@ qmd_status qmdi_cudnn_linear_create(qmdi_tensor_device *device, const qmdi_linea
 	return status;
 }
 
-void qmdi_cudnn_linear_destroy(qmdi_tensor_device *device, void *made) {
-	(void)device;
+static void free_linear(void *made) {
 	linear *l = made;
-	for (size_t i = 0; l && i < 3; i++)
+	for (size_t i = 0; i < 3; i++)
 		qmdi_cudnn_plan_free(l->plans[i]);
 	qmdi_release(l);
+}
+
+/* A plan may have the code of kernels that run. */
+void qmdi_cudnn_linear_destroy(qmdi_tensor_device *device, void *made) {
+	if (made)
+		qmdi_cudnn_give_back(device->state, free_linear, made);
 }
 
 /* ---- Running ---- */
