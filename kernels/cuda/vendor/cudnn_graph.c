@@ -309,12 +309,14 @@ static qmd_status describe_engine(qmdi_cudnn_plan *plan, cudnnBackendDescriptor_
 	return QMD_OK;
 }
 
-/* Not those whose sums come in any order, and for FP32 not those that take it for less. */
+/* Not those whose sums come in any order; and for FP32 not those that take it for less, nor those that sum something
+ * else than the products, whose errors are of the size of an output's neighbours. */
 static uint32_t forbidden_notes(cudnnDataType_t data_type) {
 	const uint32_t in_any_order = 1U << CUDNN_NUMERICAL_NOTE_NONDETERMINISTIC;
 	const uint32_t not_fp32 = 1U << CUDNN_NUMERICAL_NOTE_TENSOR_CORE | 1U << CUDNN_NUMERICAL_NOTE_DOWN_CONVERT_INPUTS |
 							  1U << CUDNN_NUMERICAL_NOTE_REDUCED_PRECISION_REDUCTION;
-	return data_type == CUDNN_DATA_FLOAT ? in_any_order | not_fp32 : in_any_order;
+	const uint32_t not_products = 1U << CUDNN_NUMERICAL_NOTE_FFT | 1U << CUDNN_NUMERICAL_NOTE_WINOGRAD;
+	return data_type == CUDNN_DATA_FLOAT ? in_any_order | not_fp32 | not_products : in_any_order;
 }
 
 /* What the heuristics had to offer, for the error where nothing served. */

@@ -8,8 +8,9 @@
  *   QMDI_CUDNN_BACKWARD_INPUT    x = the gradient of the input, of w and of y, the gradient of the output
  *   QMDI_CUDNN_BACKWARD_WEIGHTS  w = the gradient of the weights, of x and y
  *
- * The promises: every run gives the same bits, and FP32 is FP32 throughout, not TF32. Which plan is made depends on the
- * shape, the device and cuDNN's version, on nothing else.
+ * The promises: every run gives the same bits, and FP32 is FP32 throughout, not TF32, by sums of the products
+ * themselves, not by Winograd's or Fourier's transforms (on the CPU the same is asked of oneDNN). Which plan is made
+ * depends on the shape, the device and cuDNN's version, on nothing else.
  */
 #ifndef QMD_KERNELS_CUDA_CUDNN_GRAPH_H
 #define QMD_KERNELS_CUDA_CUDNN_GRAPH_H
