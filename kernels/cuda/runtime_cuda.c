@@ -4,6 +4,7 @@
 #include <cuda.h>
 #include <cudaTypedefs.h>
 #include <cuda_runtime_api.h>
+#include <stdatomic.h>
 #include <stdio.h>
 
 #include "base/memory.h"
@@ -83,24 +84,42 @@ qmd_status qmdi_cuda_find_device(int number, qmdi_cuda_device *device) {
 	return QMD_OK;
 }
 
-/* A function of the driver that the runtime has no name for. */
-static qmd_status driver_function(const char *name, unsigned version, void **function) {
+/* A function of the driver that the runtime has no name for. It is looked up once: enter() and leave() are called
+ * often, and leave() must give the host's context back where a device is lost and CUDA answers nothing more. */
+typedef struct driver_function {
+	const char *name;
+	unsigned version;
+	_Atomic(void *) address; /* NULL: not yet looked up */
+} driver_function;
+
+static driver_function get_context = {"cuCtxGetCurrent", 4000, NULL};
+static driver_function set_context = {"cuCtxSetCurrent", 4000, NULL};
+static driver_function get_stream_context = {"cuStreamGetCtx", 9020, NULL};
+
+static qmd_status find_function(driver_function *function, void **address) {
 	enum cudaDriverEntryPointQueryResult found = cudaDriverEntryPointSymbolNotFound;
-	QMDI_TRY(CHECK(cudaGetDriverEntryPointByVersion(name, function, version, cudaEnableDefault, &found)));
+	*address = atomic_load(&function->address);
+	if (*address)
+		return QMD_OK;
+	QMDI_TRY(
+		CHECK(cudaGetDriverEntryPointByVersion(function->name, address, function->version, cudaEnableDefault, &found)));
 	if (found != cudaDriverEntryPointSuccess)
-		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "CUDA: the driver has no %s", name);
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "CUDA: the driver has no %s", function->name);
+	atomic_store(&function->address, *address);
 	return QMD_OK;
 }
 
 static qmd_status current_context(void **context) {
 	PFN_cuCtxGetCurrent_v4000 get = NULL;
-	QMDI_TRY(driver_function("cuCtxGetCurrent", 4000, (void **)&get));
+	QMDI_TRY(find_function(&get_context, (void **)&get));
 	return get((CUcontext *)context) == CUDA_SUCCESS ? QMD_OK
 													 : qmdi_fail(QMD_ERROR_INTERNAL, "CUDA: cuCtxGetCurrent failed");
 }
 
 /* The device's primary context becomes current, whatever the host had. */
 qmd_status qmdi_cuda_enter(int device, qmdi_cuda_scope *before) {
+	void *set; /* leave() will need it */
+	QMDI_TRY(find_function(&set_context, &set));
 	QMDI_TRY(current_context(&before->context));
 	QMDI_TRY(CHECK(cudaGetDevice(&before->device)));
 	return CHECK(cudaSetDevice(device));
@@ -109,7 +128,7 @@ qmd_status qmdi_cuda_enter(int device, qmdi_cuda_scope *before) {
 void qmdi_cuda_leave(const qmdi_cuda_scope *before) {
 	PFN_cuCtxSetCurrent_v4000 set = NULL;
 	int device = before->device;
-	if (driver_function("cuCtxSetCurrent", 4000, (void **)&set) == QMD_OK)
+	if (find_function(&set_context, (void **)&set) == QMD_OK)
 		(void)set((CUcontext)before->context);
 	if (cudaGetDevice(&device) == cudaSuccess && device != before->device)
 		(void)cudaSetDevice(before->device);
@@ -214,7 +233,7 @@ qmd_status qmdi_cuda_stream_wait(qmdi_cuda_stream *stream) {
 qmd_status qmdi_cuda_stream_check(qmdi_cuda_stream *stream) {
 	PFN_cuStreamGetCtx_v9020 get = NULL;
 	void *context = NULL, *current = NULL;
-	QMDI_TRY(driver_function("cuStreamGetCtx", 9020, (void **)&get));
+	QMDI_TRY(find_function(&get_stream_context, (void **)&get));
 	QMDI_TRY(current_context(&current));
 	if (get(STREAM(stream), (CUcontext *)&context) != CUDA_SUCCESS)
 		return qmdi_fail(QMD_ERROR_ARGUMENT, "CUDA: the stream is not one");
