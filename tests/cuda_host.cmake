@@ -23,9 +23,12 @@ file(GLOB cuda_backend_sources CONFIGURE_DEPENDS ${PROJECT_SOURCE_DIR}/lib/cuda/
 add_library(qmd_cuda_emulated OBJECT ${cuda_backend_sources})
 target_link_libraries(qmd_cuda_emulated PUBLIC qmd_cuda_host)
 
-# Training on emulated devices, with cuDNN and cuBLAS emulated too. Their headers are needed, for the types, but not they.
-find_path(QMD_CUDNN_INCLUDE_DIR cudnn.h HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include
-          DOC "Folder of cudnn.h, for training on GPUs; OFF: without")
+# Training on emulated devices, with cuDNN and cuBLAS emulated too. Their headers are needed, for the types, but not they. Where
+# a library with CUDA was to have cudnn.h (cmake/cuda.cmake), that is not looked for elsewhere.
+if(NOT TARGET qmd_cuda)
+  find_path(QMD_CUDNN_INCLUDE_DIR cudnn.h HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include
+            DOC "Folder of cudnn.h, for training on GPUs; OFF: without")
+endif()
 find_path(QMD_CUBLAS_INCLUDE_DIR cublas_v2.h HINTS ENV CUDA_PATH /usr/local/cuda PATH_SUFFIXES include)
 set(vendor_suites test_cuda_cudnn_host test_cuda_cudnn_graphs test_cuda_predictor test_cuda_tensor test_cuda_train)
 if(QMD_CUDNN_INCLUDE_DIR AND QMD_CUBLAS_INCLUDE_DIR)
