@@ -415,6 +415,8 @@ START_TEST(matrices_are_multiplied_by_columns) {
 	ck_assert_int_eq(GEMM(N, N, 3, 2, 2, a, 2, b, 2, 3), CUBLAS_STATUS_INVALID_VALUE); /* 3 rows, 2 apart */
 	ck_assert_int_eq(GEMM(N, N, 3, 3, 2, a, 3, b, 2, 3), CUBLAS_STATUS_INVALID_VALUE); /* b and c are too short */
 	ck_assert_int_eq(GEMM(N, N, 3, 2, 2, &one, 3, b, 2, 3), CUBLAS_STATUS_INVALID_VALUE);
+	ck_assert_int_eq(GEMM(N, N, 3, 2, 2, c, 3, b, 2, 3), CUBLAS_STATUS_INVALID_VALUE);
+	ck_assert_int_eq(GEMM(N, N, 1, 1, 2, a, 1, c, 2, 1), CUBLAS_STATUS_INVALID_VALUE);
 	ck_assert_int_eq(GEMM(N, N, 3, 2, 2, a, 3, b, 2, 3), CUBLAS_STATUS_SUCCESS);
 	QMDT_CHECK_ON_DEVICE(c, 41, 52, 63, 4100, 5200, 6300);
 	ck_assert_int_eq(GEMM(T, T, 3, 2, 2, a, 2, b, 2, 3), CUBLAS_STATUS_SUCCESS);

@@ -144,12 +144,12 @@ struct product {
 	bool is_tf32;
 };
 
-/* c = alpha a b + beta c. c is not read for beta = 0, a and b are not for alpha = 0. */
+/* c = alpha a b + beta c. c is not read for beta = 0, which is promised; of alpha = 0 nothing is. */
 void multiply(const product &p) {
 	for (int64_t column = 0; column < p.n; ++column) {
 		for (int64_t row = 0; row < p.m; ++row) {
 			double sum = 0;
-			for (int64_t i = 0; i < p.k && p.alpha != 0; ++i) {
+			for (int64_t i = 0; i < p.k; ++i) {
 				const double a = p.a.at(row, i), b = p.b.at(i, column);
 				sum += p.is_tf32 ? round_to_tf32(a) * round_to_tf32(b) : a * b;
 			}
@@ -165,6 +165,11 @@ bool is_operation(cublasOperation_t operation) {
 
 bool is_float_memory(const void *pointer, size_t size) {
 	return size == 0 || (reinterpret_cast<uintptr_t>(pointer) % sizeof(float) == 0 && is_device_memory(pointer, size));
+}
+
+bool do_overlap(const float *a, size_t a_size, const float *b, size_t b_size) {
+	const auto *first = reinterpret_cast<const char *>(a), *second = reinterpret_cast<const char *>(b);
+	return first < second + b_size && second < first + a_size;
 }
 
 /* A matrix as it lies in memory, whose columns are `stride` numbers apart. */
@@ -184,6 +189,11 @@ cublasStatus_t cublasSgemm_v2(cublasHandle_t handle, cublasOperation_t a_operati
 		!is_matrix(a, a_is_transposed ? k : m, a_is_transposed ? m : k, a_stride) ||
 		!is_matrix(b, b_is_transposed ? n : k, b_is_transposed ? k : n, b_stride) || !is_matrix(c, m, n, c_stride)) {
 		return CUBLAS_STATUS_INVALID_VALUE;
+	}
+	const size_t c_size = n_bytes(m, n, c_stride);
+	if (do_overlap(a, n_bytes(a_is_transposed ? k : m, a_is_transposed ? m : k, a_stride), c, c_size) ||
+		do_overlap(b, n_bytes(b_is_transposed ? n : k, b_is_transposed ? k : n, b_stride), c, c_size)) {
+		return CUBLAS_STATUS_INVALID_VALUE; /* the real one does not look, and anything may come of it */
 	}
 	if (!handle->stream) {
 		return CUBLAS_STATUS_EXECUTION_FAILED;

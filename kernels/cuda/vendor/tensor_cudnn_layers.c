@@ -164,8 +164,8 @@ static qmd_status move_by_single_numbers(qmdi_cudnn_device *device, const batchn
 	const int n = (int)b->shape.n_channels;
 	QMDI_TRY(QMDI_CUBLAS_CALL(vendor_of(device), cublasSgemm_v2, device->cublas, CUBLAS_OP_N, CUBLAS_OP_N, n, 1, 1,
 							  &take, b->mean, n, b->one, 1, &keep, running_mean, n));
-	return QMDI_CUBLAS_CALL(vendor_of(device), cublasSgemm_v2, device->cublas, CUBLAS_OP_N, CUBLAS_OP_N, n, 1, 1, &zero,
-							b->mean, n, b->one, 1, &keep, running_variance, n);
+	return QMDI_CUBLAS_CALL(vendor_of(device), cublasSgemm_v2, device->cublas, CUBLAS_OP_N, CUBLAS_OP_N, n, 1, 1, &one,
+							b->zeros, n, b->one, 1, &keep, running_variance, n);
 }
 
 static qmd_status train(qmdi_cudnn_device *device, const batchnorm *b, const float *x, const float *gamma,
