@@ -125,7 +125,7 @@ START_TEST(an_engine_that_keeps_promises_is_found) {
 	const qmdi_host_engine plain = {.workspace = 77};
 	for (size_t place = 0; place < 4; place++) {
 		qmdi_host_vendor vendor = {
-			0, {{.is_tensor_core = 1}, {.is_nondeterministic = 1}, {.is_refused = 1}, {.is_tensor_core = 1}}, 4, 0};
+			0, {{.is_tensor_core = 1}, {.is_nondeterministic = 1}, {.is_refused = 1}, {.is_tensor_core = 1}}, 4, 0, 0};
 		qmdi_tensor_device *device;
 		void *plan;
 		vendor.engines[place] = plain;

@@ -265,6 +265,16 @@ START_TEST(trained_scales_are_those_of_the_cpu) {
 }
 END_TEST
 
+/* Of 3 bits too, whose scales are trained. On a grid maxima have equals beside them, of which cuDNN may choose another
+ * than the CPU: then a course is another one, too. */
+START_TEST(fine_tuning_of_scales_is_that_of_the_cpu) {
+	qmdi_host_vendor vendor = QMDI_HOST_VENDOR;
+	vendor.first_is_maximum = 1;
+	qmdi_host_vendor_set(&vendor);
+	qmdt_check_quantizing_on("cuda");
+}
+END_TEST
+
 /* ---- What goes wrong ---- */
 
 static void fails_to_train(const qmd_train_options *options, qmd_status status, const char *part) {
@@ -354,6 +364,7 @@ int main(void) {
 	tcase_add_test(trainer, checkpoints_go_from_one_device_to_the_other);
 	tcase_add_test(trainer, fine_tuning_is_that_of_the_cpu);
 	tcase_add_test(trainer, trained_scales_are_those_of_the_cpu);
+	tcase_add_test(trainer, fine_tuning_of_scales_is_that_of_the_cpu);
 	tcase_add_test(trainer, a_training_that_diverges_leaves_the_weights);
 	tcase_add_test(trainer, a_batch_that_does_not_fit_says_which_would);
 	tcase_add_test(trainer, a_machine_that_cannot_train_says_why);
