@@ -68,6 +68,7 @@ static void describe(const qmd_predictor *predictor, char *text, size_t size) {
 		const size_t length = strlen(text);
 		qmdt_ok(qmd_predictor_layer_info(predictor, i, &layer));
 		ck_assert_int_gt((int)strlen(layer.computed_by), 0);
+		ck_assert_int_eq(layer.computed_with != i, strncmp(layer.computed_by, "with '", 6) == 0);
 		snprintf(text + length, size - length, "%s: %s\n", layer.name, layer.computed_by);
 	}
 }

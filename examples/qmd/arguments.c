@@ -82,6 +82,9 @@ static const option_row option_rows[] = {
 	{OPTION_DEVICE, 0, "device", "NAME",
 	 "what computes: cpu (default), cuda (the first GPU) or cuda:N; for train, quantize and study also reference "
 	 "(slow)"},
+	{OPTION_ENGINE, 0, "engine", "NAME",
+	 "time a model, images to logits, by cudnn-fp16 or cudnn-int8 (on a GPU; of a model that is quantized), or by "
+	 "fp32"},
 	{OPTION_THREADS, 0, "threads", "N", "threads (default: all that the process may use)"},
 	{OPTION_RESUME, 0, "resume", NULL, "go on with an interrupted study in the same folder"},
 	{OPTION_OUTPUT, 'o', "output", "PATH", "where to write"},
@@ -380,6 +383,8 @@ static int read_training_option(program_arguments *a, const option_row *row, con
 		return read_batches(row, text, a);
 	case OPTION_DEVICE:
 		return read_text(row, text, &a->device);
+	case OPTION_ENGINE:
+		return read_text(row, text, &a->engine);
 	case OPTION_REPEATS:
 		return read_count32(row, text, 1, 100000, &a->repeats);
 	case OPTION_THREADS:
@@ -482,7 +487,6 @@ static void set_defaults(program_arguments *a, const program_command *command) {
 							 .split = SPLIT_AUTO,
 							 .batches = {1, 8, 32, 128, 1024},
 							 .n_batches = 5,
-							 .device = "cpu",
 							 .gap = 1,
 							 .epochs = train.epochs,
 							 .patience = train.patience,
@@ -577,6 +581,8 @@ int arguments_read(program_arguments *arguments, const program_command *command,
 		TRY(read_option(arguments, row, optarg));
 		TRY(record_option(arguments, row, optarg));
 	}
+	if (!arguments->device)
+		arguments->device = arguments->engine && strcmp(arguments->engine, "fp32") != 0 ? "cuda" : "cpu";
 	arguments->operands = argv + optind;
 	arguments->n_operands = (size_t)(argc - optind);
 	if (arguments->help)

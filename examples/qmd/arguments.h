@@ -56,6 +56,7 @@ typedef enum option_code {
 	OPTION_BATCHES,
 	OPTION_REPEATS,
 	OPTION_DEVICE,
+	OPTION_ENGINE,
 	OPTION_THREADS,
 	OPTION_RESUME,
 	OPTION_OUTPUT,
@@ -120,6 +121,7 @@ typedef struct program_arguments {
 	uint32_t batches[ARGUMENTS_MAX_BATCHES];
 	size_t n_batches;
 	const char *device; /* of contexts, or of training and FP32 inference */
+	const char *engine; /* of a model: NULL where an engine's file is timed */
 	uint32_t threads;
 	int has_threads; /* --threads was given */
 	control_kind control;

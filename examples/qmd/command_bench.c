@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "metrics.h"
+#include "predictors.h"
 #include "progress.h"
 #include "report.h"
 #include "table.h"
@@ -25,8 +26,9 @@ typedef struct bench_case {
 typedef struct bench {
 	const program_arguments *arguments;
 	qmd_engine *engine;
+	timed_model timed;          /* with --engine, in the place of an engine's file */
 	char device[32], name[256]; /* what the first case ran on */
-	int on_gpu;
+	int on_gpu, has_parts;
 	float *xyz;
 	qmd_frame *frames;
 	qmd_run_time *raw;
@@ -42,12 +44,13 @@ static void release(bench *b) {
 	free(b->frames);
 	free(b->xyz);
 	qmd_engine_free(b->engine);
+	timed_model_release(&b->timed);
 }
 
 /* ---- Measuring ---- */
 
 /* Every frame is the reference itself: the time does not depend on what it shows. */
-static int prepare(bench *b) {
+static int prepare_frames(bench *b) {
 	const program_arguments *a = b->arguments;
 	TRY_QMD(qmd_engine_load(a->operands[0], &b->engine));
 	const qmd_pixels *pixels = qmd_engine_pixels(b->engine);
@@ -56,9 +59,7 @@ static int prepare(bench *b) {
 	const size_t n_atoms = qmd_engine_n_atoms(b->engine);
 	b->xyz = malloc(n_atoms * 3 * sizeof *b->xyz);
 	b->frames = calloc(ARGUMENTS_MAX_BATCH, sizeof *b->frames);
-	b->raw = calloc(a->repeats + N_WARM_UP, sizeof *b->raw);
-	b->cases = calloc(2 * ARGUMENTS_MAX_BATCHES, sizeof *b->cases);
-	if (!b->xyz || !b->frames || !b->raw || !b->cases)
+	if (!b->xyz || !b->frames)
 		return fail_memory();
 	TRY_QMD(qmd_pixels_reference(pixels, b->xyz));
 	for (size_t i = 0; i < ARGUMENTS_MAX_BATCH; i++) {
@@ -69,12 +70,24 @@ static int prepare(bench *b) {
 	return PROGRAM_OK;
 }
 
+static int prepare(bench *b) {
+	const program_arguments *a = b->arguments;
+	uint32_t largest = 1;
+	for (size_t i = 0; i < a->n_batches; i++)
+		largest = a->batches[i] > largest ? a->batches[i] : largest;
+	b->raw = calloc(a->repeats + N_WARM_UP, sizeof *b->raw);
+	b->cases = calloc(2 * ARGUMENTS_MAX_BATCHES, sizeof *b->cases);
+	if (!b->raw || !b->cases)
+		return fail_memory();
+	return a->engine ? timed_model_load(a, largest, &b->timed) : prepare_frames(b);
+}
+
 static int note_device(bench *b, const qmd_context *context) {
 	qmd_context_device device = {.struct_size = sizeof device};
 	TRY_QMD(qmd_context_device_info(context, &device));
 	snprintf(b->device, sizeof b->device, "%s", device.device);
 	snprintf(b->name, sizeof b->name, "%s", device.name);
-	b->on_gpu = strcmp(device.device, "cpu") != 0;
+	b->on_gpu = b->has_parts = strcmp(device.device, "cpu") != 0;
 	return PROGRAM_OK;
 }
 
@@ -110,8 +123,26 @@ static int measure(bench *b, uint32_t batch, int graph) {
 	return code == PROGRAM_OK ? keep_times(b, c) : code;
 }
 
+/* A model's engine runs as a graph wherever it can. */
+static int measure_model(bench *b, uint32_t batch) {
+	TRY(progress_check_interrupt());
+	TRY(timed_model_open(&b->timed, batch));
+	TRY(timed_model_time(&b->timed, b->arguments->repeats + N_WARM_UP, b->raw));
+	snprintf(b->device, sizeof b->device, "%s", b->arguments->device);
+	snprintf(b->name, sizeof b->name, "%s", b->arguments->engine);
+	b->on_gpu = strcmp(b->device, "cpu") != 0;
+	b->has_parts = timed_model_has_parts(&b->timed);
+	bench_case *c = &b->cases[b->n_cases++];
+	*c = (bench_case){.batch = batch, .graph = b->has_parts};
+	return keep_times(b, c);
+}
+
 static int measure_all(bench *b) {
 	for (size_t i = 0; i < b->arguments->n_batches; i++) {
+		if (b->arguments->engine) {
+			TRY(measure_model(b, b->arguments->batches[i]));
+			continue;
+		}
 		TRY(measure(b, b->arguments->batches[i], 1));
 		if (b->on_gpu)
 			TRY(measure(b, b->arguments->batches[i], 0));
@@ -141,9 +172,9 @@ static double throughput(const bench *b, const bench_case *c) {
 	return 1e3 * c->batch / summarize(b, c, N_PARTS - 1).mean;
 }
 
-/* On the CPU a run has no parts. */
+/* On the CPU a run has no parts, and of a model in FP32 they are not told apart. */
 static int has_part(const bench *b, size_t part) {
-	return b->on_gpu || part == N_PARTS - 1;
+	return b->has_parts || part == N_PARTS - 1;
 }
 
 static void put_case(const bench *b, const bench_case *c, table *t) {
@@ -152,7 +183,7 @@ static void put_case(const bench *b, const bench_case *c, table *t) {
 			continue;
 		const time_summary s = summarize(b, c, k);
 		table_cell(t, "%u", c->batch);
-		table_cell(t, "%s", b->on_gpu ? c->graph ? "graph" : "launches" : "");
+		table_cell(t, "%s", b->has_parts ? c->graph ? "graph" : "launches" : "");
 		table_cell(t, "%s", part_names[k]);
 		table_number(t, s.min, 4);
 		table_number(t, s.mean, 4);
@@ -170,8 +201,8 @@ static void print_tables(const bench *b) {
 	table_start(&t, headings);
 	for (size_t i = 0; i < b->n_cases; i++)
 		put_case(b, &b->cases[i], &t);
-	printf("%s on %s%s%s, %u runs each\n\n", b->arguments->operands[0], b->device, b->on_gpu ? ", " : "", b->name,
-		   b->arguments->repeats);
+	printf("%s on %s%s%s, %u runs each\n\n", b->arguments->operands[0], b->device, b->name[0] != '\0' ? ", " : "",
+		   b->name, b->arguments->repeats);
 	table_print(&t, stdout);
 }
 
@@ -186,7 +217,7 @@ static json_t *case_json(const bench *b, const bench_case *c) {
 									  report_number(s.mean), "median_ms", report_number(s.median), "p90_ms",
 									  report_number(s.p90), "p99_ms", report_number(s.p99)));
 	}
-	return json_pack("{s:I, s:b, s:o, s:o}", "batch", (json_int_t)c->batch, "graph", b->on_gpu && c->graph,
+	return json_pack("{s:I, s:b, s:o, s:o}", "batch", (json_int_t)c->batch, "graph", b->has_parts && c->graph,
 					 "frames_per_second", report_number(throughput(b, c)), "parts", parts);
 }
 
@@ -215,17 +246,19 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_BATCHES, OPTION_REPEATS, OPTION_DEVICE, OPTION_THREADS,
-									  OPTION_JSON,    OPTION_HELP,    OPTION_END};
+static const option_code options[] = {OPTION_BATCHES, OPTION_REPEATS, OPTION_DEVICE, OPTION_ENGINE,
+									  OPTION_THREADS, OPTION_JSON,    OPTION_HELP,   OPTION_END};
 
 const program_command command_bench = {
 	.name = "bench",
 	.summary = "Time an engine from coordinates to probabilities, over sizes of batches",
-	.operands = "ENGINE.qme [--device cuda] [--batches N,N...]",
+	.operands = "ENGINE.qme [--device cuda] [--batches N,N...] | MODEL.qmd --engine cudnn-fp16",
 	.details =
 		"\nOf each batch the least, mean, median, 90th and 99th percentile. On a GPU also of its parts, by the GPU's "
 		"clock:\ncoordinates to the GPU, pixels and network, probabilities back; once by one graph, once by single "
-		"launches. End to\nend is by wall clock, with coordinates and probabilities in the memory of the host.\n",
+		"launches. End to\nend is by wall clock, with coordinates and probabilities in the memory of the host.\n\nWith "
+		"--engine it is a model, as cuDNN and cuBLAS "
+		"or FP32 compute it, from images to logits: pixels are no part of it.\n",
 	.min_operands = 1,
 	.max_operands = 1,
 	.options = options,

@@ -5,6 +5,7 @@
 
 #include "engine_html.h"
 #include "peak.h"
+#include "predictors.h"
 #include "profile.h"
 #include "progress.h"
 #include "report.h"
@@ -119,7 +120,7 @@ static int print_json(const engine_profile *profile, qmd_peak_kind kind, double 
 	return code;
 }
 
-static int run(const program_arguments *arguments) {
+static int run_engine(const program_arguments *arguments) {
 	engine_profile profile = {0};
 	qmd_peak_kind kind = QMD_PEAK_AVX2;
 	progress_catch_interrupt();
@@ -137,19 +138,28 @@ static int run(const program_arguments *arguments) {
 	return code;
 }
 
-static const option_code options[] = {OPTION_BATCH, OPTION_REPEATS, OPTION_DEVICE, OPTION_THREADS,
+static int run(const program_arguments *arguments) {
+	if (!arguments->engine)
+		return run_engine(arguments);
+	if (arguments->html_output)
+		return fail("--html and --engine do not go together: the page is of an engine's plan");
+	return timed_model_profile(arguments);
+}
+
+static const option_code options[] = {OPTION_BATCH, OPTION_REPEATS, OPTION_DEVICE, OPTION_ENGINE, OPTION_THREADS,
 									  OPTION_HTML,  OPTION_JSON,    OPTION_HELP,   OPTION_END};
 
 const program_command command_profile = {
 	.name = "profile",
 	.summary = "Time an engine step by step on this machine",
-	.operands = "ENGINE.qme [--device cuda]",
+	.operands = "ENGINE.qme [--device cuda] | MODEL.qmd --engine cudnn-fp16",
 	.details =
 		"\nOf each step the median time, its share, multiplications, bytes of weights, inputs and outputs, and how "
 		"close it comes to\nthe peak: what the best multiply-add instructions of this machine do in registers "
 		"alone. One thread, unless\n--threads says otherwise. Pixels are those of one frame after another, on "
 		"one thread. On a GPU the steps are timed by its\nclock, kernel by kernel, without pixels and peak; 'qmd "
-		"bench' times what they cost together.\n",
+		"bench' times what they cost together.\n\nWith --engine it is a model, as cuDNN and cuBLAS compute it: "
+		"which of them does what to each layer, what they refused,\nand how long it takes.\n",
 	.min_operands = 1,
 	.max_operands = 1,
 	.options = options,

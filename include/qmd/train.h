@@ -136,6 +136,8 @@ typedef struct qmd_predictor_layer {
 	const char *name;        /**< the model's */
 	const char *computed_by; /**< for people to read: "cuDNN FP16 conv+bias+ReLU", and what was refused, in the words
 								of who refused it */
+	uint32_t computed_with;  /**< the number of the layer whose computation does it too: a convolution's, of the ReLU
+								behind it; its own for all others */
 } qmd_predictor_layer;
 
 /** Layers of the model as it is computed: without batch normalizations that were folded. 0 for NULL. @since 0.1 */

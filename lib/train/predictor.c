@@ -234,10 +234,14 @@ qmd_status qmd_predictor_layer_info(const qmd_predictor *predictor, size_t index
 	QMDI_REQUIRE(layer);
 	if (index >= predictor->model->n_layers)
 		return qmdi_fail(QMD_ERROR_RANGE, "layer %zu, but the model has %zu", index, predictor->model->n_layers);
-	const qmd_predictor_layer info = {
-		.struct_size = sizeof info,
-		.name = predictor->model->layers[index].name,
-		.computed_by = predictor->backend ? predictor->backend->computed_by(predictor->state, index) : "FP32"};
+	qmd_predictor_layer info = {.struct_size = sizeof info,
+								.name = predictor->model->layers[index].name,
+								.computed_by = "FP32",
+								.computed_with = (uint32_t)index};
+	if (predictor->backend) {
+		info.computed_by = predictor->backend->computed_by(predictor->state, index);
+		info.computed_with = (uint32_t)predictor->backend->computed_with(predictor->state, index);
+	}
 	return qmdi_struct_give(layer, &info, sizeof info, sizeof info, "qmd_predictor_layer");
 }
 

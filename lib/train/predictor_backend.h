@@ -27,6 +27,8 @@ typedef struct qmdi_predictor_backend {
 
 	/* What computes a layer of the model as it was left, for people to read; borrowed while the state lives. */
 	const char *(*computed_by)(const void *state, size_t layer);
+	/* The layer with which it is computed: itself, or one before it. */
+	size_t (*computed_with)(const void *state, size_t layer);
 } qmdi_predictor_backend;
 
 extern const qmdi_predictor_backend *const qmdi_cudnn_predictor; /* NULL in a build without */

@@ -99,7 +99,7 @@ static void free_predictor(void *state) {
 	qmdi_release(p->steps);
 	qmdi_release(p->outputs);
 	qmdi_release(p->computed_by);
-	qmdi_release(p->done);
+	qmdi_release(p->computed_with);
 	qmdi_release(p);
 }
 
@@ -118,9 +118,11 @@ static qmd_status enter_and_build(qmdi_vendor_predictor *p) {
 	const size_t n = p->model->n_layers;
 	p->outputs = qmdi_zeroed(n, sizeof *p->outputs);
 	p->computed_by = qmdi_zeroed(n, sizeof *p->computed_by);
-	p->done = qmdi_zeroed(n, sizeof *p->done);
-	if (!p->outputs || !p->computed_by || !p->done)
+	p->computed_with = qmdi_array(n, sizeof *p->computed_with);
+	if (!p->outputs || !p->computed_by || !p->computed_with)
 		return QMD_ERROR_MEMORY;
+	for (size_t i = 0; i < n; i++)
+		p->computed_with[i] = i;
 	QMDI_TRY(p->device->ops->enter(p->device));
 	const qmd_status status = build(p);
 	p->device->ops->leave(p->device);
@@ -153,6 +155,10 @@ static qmd_status create_predictor(qmd_model *model, qmdi_tensor_device *device,
 
 static const char *computed_by(const void *state, size_t layer) {
 	return ((const qmdi_vendor_predictor *)state)->computed_by[layer];
+}
+
+static size_t computed_with(const void *state, size_t layer) {
+	return ((const qmdi_vendor_predictor *)state)->computed_with[layer];
 }
 
 /* ---- Running ---- */
@@ -332,6 +338,7 @@ static const qmdi_predictor_backend backend = {.create = create_predictor,
 											   .run = run,
 											   .time = time_runs,
 											   .time_layers = time_layers,
-											   .computed_by = computed_by};
+											   .computed_by = computed_by,
+											   .computed_with = computed_with};
 
 const qmdi_predictor_backend *const qmdi_cudnn_predictor = &backend;

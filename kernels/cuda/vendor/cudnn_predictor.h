@@ -55,7 +55,7 @@ struct qmdi_vendor_predictor {
 
 	qmdi_vendor_tensor *outputs; /* [n_layers] */
 	char (*computed_by)[QMDI_COMPUTED_BY_SIZE];
-	unsigned char *done; /* [n_layers]: by the layer before it */
+	size_t *computed_with; /* [n_layers]: the layer whose steps compute it too; itself where it has steps of its own */
 
 	qmdi_vendor_step *steps;
 	size_t n_steps, step_capacity;

@@ -260,7 +260,7 @@ static qmd_status build_with_relu(qmdi_vendor_predictor *p, size_t layer) {
 	QMDI_TRY(build_in_best(p, layer, has_relu, p->computed_by[layer]));
 	if (has_relu) {
 		p->outputs[relu] = p->outputs[layer];
-		p->done[relu] = 1;
+		p->computed_with[relu] = layer;
 		snprintf(p->computed_by[relu], QMDI_COMPUTED_BY_SIZE, "with '%s'", layer_of(p, layer)->name);
 	}
 	return QMD_OK;
@@ -314,7 +314,7 @@ qmd_status qmdi_vendor_build(qmdi_vendor_predictor *p) {
 		if (qmdi_vendor_n_elements(p, i) > QMDI_MAX_ELEMENTS)
 			return qmdi_fail(QMD_ERROR_RANGE, "layer '%s': a batch of %zu images has more than %u numbers",
 							 layer_of(p, i)->name, p->batch_size, QMDI_MAX_ELEMENTS);
-		if (!p->done[i])
+		if (p->computed_with[i] == i)
 			QMDI_TRY(build_layer(p, i));
 	}
 	for (size_t i = p->logits_layer + 1; i < p->model->n_layers; i++)
