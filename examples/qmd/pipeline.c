@@ -98,7 +98,8 @@ int pipeline_quantize(const program_arguments *arguments, const qmd_model *model
 	return PROGRAM_OK;
 }
 
-int pipeline_predict(const program_arguments *arguments, const qmd_model *model, const pixel_set *set, double *scores) {
+int pipeline_predict(const program_arguments *arguments, const qmd_model *model, const char *engine,
+					 const pixel_set *set, double *scores) {
 	if (set->n == 0)
 		return PROGRAM_OK;
 	const size_t n_classes = qmd_model_n_classes(model);
@@ -109,6 +110,7 @@ int pipeline_predict(const program_arguments *arguments, const qmd_model *model,
 	qmd_predictor_options_init(&options);
 	options.n_threads = arguments->threads;
 	options.device = arguments->device;
+	options.engine = engine;
 	qmd_predictor *predictor = NULL;
 	qmd_status status = qmd_predictor_create(model, &options, &predictor);
 	if (status == QMD_OK)
@@ -210,7 +212,7 @@ static int score_images(const program_arguments *arguments, const qmd_model *mod
 	pixel_set images = {0};
 	int code = data_load_images(dataset, qmd_model_pixels(model), class_of_state, frames, side->n, &images);
 	if (code == PROGRAM_OK)
-		code = pipeline_predict(arguments, model, &images, side->scores);
+		code = pipeline_predict(arguments, model, NULL, &images, side->scores);
 	data_release_images(&images);
 	return code;
 }

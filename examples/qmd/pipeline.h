@@ -28,8 +28,10 @@ int pipeline_train(const program_arguments *arguments, qmd_dataset *dataset, con
 int pipeline_quantize(const program_arguments *arguments, const qmd_model *model, qmd_dataset *dataset,
 					  const qmd_split *split, progress_bar *bar, qmd_model **quantized);
 
-/* Scores [n][n_classes] (logits) of images by FP32 inference, or of a quantized model by fake-quant. */
-int pipeline_predict(const program_arguments *arguments, const qmd_model *model, const pixel_set *set, double *scores);
+/* Scores [n][n_classes] (logits) of images by FP32 inference, or of a quantized model by fake-quant; `engine` as in
+ * qmd_predictor_options. */
+int pipeline_predict(const program_arguments *arguments, const qmd_model *model, const char *engine,
+					 const pixel_set *set, double *scores);
 
 /* Scores [n][n_classes] (logits) of frames from raw coordinates by an engine. */
 int pipeline_run_engine(const qmd_engine *engine, uint32_t n_threads, qmd_dataset *dataset, const uint32_t *frames,

@@ -4,6 +4,7 @@
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "files.h"
 #include "metrics.h"
@@ -14,7 +15,7 @@
 typedef struct fold {
 	const study *study;
 	size_t number;
-	char *model_path, *engine_path, *checkpoint_path, *log_path, *result_path;
+	char *model_path, *quantized_path, *engine_path, *checkpoint_path, *log_path, *result_path;
 	qmd_split *split;
 	const uint32_t *train, *test; /* of the split */
 	size_t n_train, n_test;
@@ -31,6 +32,7 @@ typedef struct fold {
 
 static void fold_release(fold *f) {
 	free(f->model_path);
+	free(f->quantized_path);
 	free(f->engine_path);
 	free(f->checkpoint_path);
 	free(f->log_path);
@@ -81,6 +83,11 @@ static int train_model(fold *f) {
 	return files_remove(f->checkpoint_path);
 }
 
+/* cuDNN and cuBLAS compute too, for comparison. */
+static int has_comparators(const fold *f) {
+	return strncmp(f->study->arguments->device, "cuda", 4) == 0;
+}
+
 static int make_engine(fold *f) {
 	const study *s = f->study;
 	if (files_exists(f->engine_path)) {
@@ -96,6 +103,8 @@ static int make_engine(fold *f) {
 		return PROGRAM_FAILED;
 	}
 	qmd_status status = qmd_engine_compile(quantized, NULL, &f->engine);
+	if (status == QMD_OK && has_comparators(f))
+		status = qmd_model_save(quantized, f->quantized_path);
 	qmd_model_free(quantized);
 	if (status == QMD_OK)
 		status = qmd_engine_save(f->engine, f->engine_path);
@@ -155,6 +164,25 @@ static int add_logits(const fold *f, size_t n_classes, json_t *result) {
 	return PROGRAM_OK;
 }
 
+static int compare(fold *f, const qmd_model *model, const char *engine, size_t n_classes, json_t *result,
+				   const char *key) {
+	TRY(pipeline_predict(f->study->arguments, model, engine, &f->train_images, f->train_scores));
+	TRY(pipeline_predict(f->study->arguments, model, engine, &f->test_images, f->test_scores));
+	return quality_of(f, f->train_scores, f->test_scores, n_classes, result, key);
+}
+
+/* By cuDNN in FP16, and in INT8 of what the engine was compiled from. */
+static int evaluate_comparators(fold *f, size_t n_classes, json_t *result) {
+	qmd_model *quantized = NULL;
+	if (!has_comparators(f))
+		return PROGRAM_OK;
+	TRY(compare(f, f->model, "cudnn-fp16", n_classes, result, "cudnn_fp16"));
+	TRY_QMD(qmd_model_load(f->quantized_path, &quantized));
+	const int code = compare(f, quantized, "cudnn-int8", n_classes, result, "cudnn_int8");
+	qmd_model_free(quantized);
+	return code;
+}
+
 /* The only place where held-out frames are looked at; nothing is chosen after it. */
 static int evaluate(fold *f, json_t *result) {
 	const study *s = f->study;
@@ -165,9 +193,7 @@ static int evaluate(fold *f, json_t *result) {
 	TRY(data_load_images(s->dataset, pixels, s->class_of_state, f->train, f->n_train, &f->train_images));
 	TRY(data_load_images(s->dataset, pixels, s->class_of_state, f->test, f->n_test, &f->test_images));
 
-	TRY(pipeline_predict(s->arguments, f->model, &f->train_images, f->train_scores));
-	TRY(pipeline_predict(s->arguments, f->model, &f->test_images, f->test_scores));
-	TRY(quality_of(f, f->train_scores, f->test_scores, n_classes, result, "fp32"));
+	TRY(compare(f, f->model, "fp32", n_classes, result, "fp32"));
 	TRY(pipeline_run_engine(f->engine, n_threads, s->dataset, f->train, f->n_train, f->int8_train_scores));
 	TRY(pipeline_run_engine(f->engine, n_threads, s->dataset, f->test, f->n_test, f->int8_test_scores));
 	TRY(quality_of(f, f->int8_train_scores, f->int8_test_scores, n_classes, result, "int8"));
@@ -175,6 +201,7 @@ static int evaluate(fold *f, json_t *result) {
 	if (json_object_set_new(result, "agreement", report_number(agreement)) != 0)
 		return report_fail();
 	TRY(add_logits(f, n_classes, result));
+	TRY(evaluate_comparators(f, n_classes, result));
 
 	TRY(baselines_nearest_mean(&f->train_images, &f->test_images, n_classes, f->train_scores, f->test_scores));
 	TRY(quality_of(f, f->train_scores, f->test_scores, n_classes, result, "nearest_mean"));
@@ -302,6 +329,7 @@ int study_run_fold(const study *s, size_t number, json_t **result) {
 	fold f = {.study = s,
 			  .number = number,
 			  .model_path = files_path(s->folder, "fold-%zu.qmd", number),
+			  .quantized_path = files_path(s->folder, "fold-%zu-quantized.qmd", number),
 			  .engine_path = files_path(s->folder, "fold-%zu.qme", number),
 			  .checkpoint_path = files_path(s->folder, "fold-%zu.checkpoint", number),
 			  .log_path = files_path(s->folder, "fold-%zu.training.json", number),
@@ -316,7 +344,7 @@ int study_run_fold(const study *s, size_t number, json_t **result) {
 	f.bar.train_epochs = s->arguments->epochs;
 	f.bar.fine_tune_epochs = s->arguments->qat_epochs;
 	int code = PROGRAM_OK;
-	if (!f.model_path || !f.engine_path || !f.checkpoint_path || !f.log_path || !f.result_path)
+	if (!f.model_path || !f.quantized_path || !f.engine_path || !f.checkpoint_path || !f.log_path || !f.result_path)
 		code = fail_memory();
 	else if (files_exists(f.result_path))
 		say(&f, "read from %s", f.result_path);

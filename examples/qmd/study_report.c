@@ -13,7 +13,8 @@
 
 #define SCHEMA "qmd-study-1"
 
-static const char *const classifiers[] = {"fp32", "int8", "nearest_mean", "ridge"};
+/* Those of cuDNN where the study has them. */
+static const char *const classifiers[] = {"fp32", "cudnn_fp16", "int8", "cudnn_int8", "nearest_mean", "ridge"};
 #define N_CLASSIFIERS (sizeof classifiers / sizeof *classifiers)
 
 /* ---- Residues of all folds together ---- */
@@ -100,6 +101,8 @@ static json_t *describe_states(const study *s) {
 static json_t *describe_means(const json_t *folds) {
 	json_t *means = json_object();
 	for (size_t i = 0; i < N_CLASSIFIERS; i++) {
+		if (!json_object_get(json_array_get(folds, 0), classifiers[i]))
+			continue;
 		const classifier_quality quality = {.train_accuracy =
 												report_mean(folds, classifiers[i], "train_accuracy", NULL),
 											.test_accuracy = report_mean(folds, classifiers[i], "test_accuracy", NULL),

@@ -4,11 +4,16 @@
 #include "report.h"
 #include "study.h"
 
-static void accuracy_row(table *t, const json_t *row) {
+/* Of what cuDNN computes there are accuracies alone. */
+static void accuracy_row(table *t, const json_t *row, int has_comparators) {
 	static const char *const keys[] = {"train_accuracy", "test_accuracy", "test_auc"};
 	for (size_t i = 0; i < sizeof keys / sizeof *keys; i++) {
 		table_number(t, report_get(row, "fp32", keys[i], NULL), 3);
+		if (has_comparators && i < 2)
+			table_number(t, report_get(row, "cudnn_fp16", keys[i], NULL), 3);
 		table_number(t, report_get(row, "int8", keys[i], NULL), 3);
+		if (has_comparators && i < 2)
+			table_number(t, report_get(row, "cudnn_int8", keys[i], NULL), 3);
 	}
 	table_number(t, report_get(row, "agreement", NULL), 3);
 	table_number(t, report_get(row, "nearest_mean", "test_accuracy", NULL), 3);
@@ -19,17 +24,22 @@ void study_accuracy_table(const json_t *report, table *t) {
 	static const char *const headings[] = {"<fold",     "frames",       "train FP32", "train INT8",
 										   "test FP32", "test INT8",    "AUC FP32",   "AUC INT8",
 										   "agreement", "nearest mean", "ridge",      NULL};
-	table_start(t, headings);
+	static const char *const compared[] = {"<fold",      "frames",           "train FP32", "train FP16 cuDNN",
+										   "train INT8", "train INT8 cuDNN", "test FP32",  "test FP16 cuDNN",
+										   "test INT8",  "test INT8 cuDNN",  "AUC FP32",   "AUC INT8",
+										   "agreement",  "nearest mean",     "ridge",      NULL};
+	const int has_comparators = json_object_get(json_object_get(report, "mean"), "cudnn_fp16") != NULL;
+	table_start(t, has_comparators ? compared : headings);
 	size_t k;
 	json_t *fold;
 	json_array_foreach(json_object_get(report, "folds"), k, fold) {
 		table_cell(t, "%zu", k + 1);
 		table_cell(t, "%.0f+%.0f", report_get(fold, "n_train", NULL), report_get(fold, "n_test", NULL));
-		accuracy_row(t, fold);
+		accuracy_row(t, fold, has_comparators);
 	}
 	table_cell(t, "mean");
 	table_cell(t, "%s", "");
-	accuracy_row(t, json_object_get(report, "mean"));
+	accuracy_row(t, json_object_get(report, "mean"), has_comparators);
 }
 
 static double step_part(const json_t *report, const char *numbers, const char *part, const char *statistic) {

@@ -142,6 +142,71 @@ def test_a_study_names_the_gpu(gpu_study):
         assert "Trained on device cuda:0 (emulated on the CPU)" in said
 
 
+# ---- Models by cuDNN and cuBLAS ----
+
+
+def test_a_study_has_the_accuracies_of_comparators(gpu_study):
+    folder, text = gpu_study
+    report = json.loads((folder / "report.json").read_text())
+    for row in [report["mean"], *report["folds"]]:
+        for key in ("train_accuracy", "test_accuracy"):
+            assert row["cudnn_fp16"][key] == pytest.approx(row["fp32"][key], abs=0.051)  # a frame of a fold
+            assert row["cudnn_int8"][key] == pytest.approx(row["int8"][key], abs=0.051)
+    for said in (text, (folder / "report.html").read_text()):
+        assert "test FP16 cuDNN" in said and "test INT8 cuDNN" in said
+
+
+def test_a_study_on_the_cpu_has_none(engine):
+    report = json.loads((engine.parent / "report.json").read_text())
+    assert set(report["mean"]) == {"fp32", "int8", "nearest_mean", "ridge", "agreement"}
+    assert "cuDNN" not in (engine.parent / "report.html").read_text()
+    assert not list(engine.parent.glob("*-quantized.qmd"))
+
+
+COMPARATORS = [("fold-1.qmd", "cudnn-fp16", "FP16"), ("fold-1-quantized.qmd", "cudnn-int8", "INT8")]
+
+
+@pytest.mark.parametrize(("file", "engine", "type"), COMPARATORS)
+def test_models_are_timed_by_cudnn(gpu_study, file, engine, type):
+    model = gpu_study[0] / file
+    bench = json.loads(succeed("bench", model, "--engine", engine, "--batches", "1,3", "--repeats", 3, "--json"))
+    assert bench["device"] == "cuda" and [(case["batch"], case["graph"]) for case in bench["cases"]] == [(1, True), (3, True)]
+    for case in bench["cases"]:
+        assert list(case["parts"]) == ["input", "compute", "output", "end to end"]
+        assert all(part["min_ms"] > 0 for part in case["parts"].values())
+    assert "graph  end to end" in succeed("bench", model, "--engine", engine, "--batches", "1", "--repeats", 3)
+    arguments = ["profile", model, "--engine", engine, "--batch", 2, "--repeats", 3]
+    steps = json.loads(succeed(*arguments, "--json"))["steps"]
+    names = [name for step in steps for name in step["layers"].split("+")]
+    assert names[-1] == "softmax_1" and len(names) == len(set(names))
+    of_cudnn = [step for step in steps if step["computed_by"].startswith(f"cuDNN {type} conv+bias")]
+    assert len(of_cudnn) >= 2 and all(step["ms"] > 0 for step in of_cudnn)
+    assert any("+relu_" in step["layers"] for step in of_cudnn)
+    assert f"cuBLAS {type} product" in succeed(*arguments)
+
+
+def test_models_are_timed_in_fp32(gpu_study):
+    model = gpu_study[0] / "fold-1.qmd"
+    bench = json.loads(succeed("bench", model, "--engine", "fp32", "--batches", "1", "--repeats", 3, "--json"))
+    assert bench["device"] == "cpu" and list(bench["cases"][0]["parts"]) == ["end to end"]
+
+
+@pytest.mark.parametrize(("arguments", "part"), [
+    (["--engine", "cudnn-fp17"], "cudnn-fp17"), (["--engine", "cudnn-int8"], "takes a model that is quantized"),
+    (["--engine", "cudnn-fp16", "--device", "cpu"], "the device is 'cpu'"),
+    (["--engine", "cudnn-fp16", "--device", "cuda:7"], "there are 2")])  # fmt: skip
+@pytest.mark.parametrize("command", ["bench", "profile"])
+def test_engines_that_do_not_serve_are_named(gpu_study, command, arguments, part):
+    result = qmd(command, gpu_study[0] / "fold-1.qmd", *arguments)
+    assert result.returncode == 1 and part in result.stderr and len(result.stderr.splitlines()) == 1
+
+
+def test_a_build_without_cudnn_says_so(gpu_study):
+    result = qmd("bench", gpu_study[0] / "fold-1.qmd", "--engine", "cudnn-fp16", emulated=False)
+    assert result.returncode == 1 and len(result.stderr.splitlines()) == 1
+    assert "without CUDA and cuDNN" in result.stderr or "driver" in result.stderr or "device" in result.stderr
+
+
 @pytest.mark.parametrize("device", ["cpu", "cuda:1"])
 def test_a_study_is_not_gone_on_with_on_another_device(gpu_study, device):
     folder, _ = gpu_study
