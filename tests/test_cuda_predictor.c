@@ -137,7 +137,7 @@ START_TEST(what_fp16_is_refused_is_computed_in_fp32_and_said) {
 	unsigned char *images = qmdt_images(model, N_IMAGES, 3);
 	set_machine(&sound, QMDI_HOST_FP16);
 	qmd_predictor *predictor = new_predictor(model, "cudnn-fp16");
-	must_say(predictor, "cuDNN FP32 conv+bias");
+	must_say(predictor, "cuDNN FP32 conv+bias+ReLU (engine 4, without tensor cores)");
 	must_say(predictor, "FP16 refused: layer '");
 	must_say(predictor, "this graph is refused, as was asked for");
 	must_say(predictor, "FP16 refused: layer 'dense_1': cuBLAS: cublasGemmEx_64: the functionality requested");
@@ -203,8 +203,12 @@ START_TEST(int8_says_what_computes_each_layer) {
 		const char *parts[2];
 	} cases[] = {
 		{0, {"cuDNN INT8 conv+bias+scale+ReLU", "cuBLAS INT8 product, own kernel for bias+scale"}},
-		{QMDI_HOST_FUSED_INT8, {"cuDNN INT8 conv, own kernel for bias+scale+ReLU; as one graph refused:", "with '"}},
-		{QMDI_HOST_INT8, {"cuDNN FP16 conv, own kernel for bias+scale+ReLU; INT8 refused:", "cuBLAS FP16 product"}},
+		{QMDI_HOST_FUSED_INT8,
+		 {"cuDNN INT8 conv, own kernel for bias+scale+ReLU (engine 0, with tensor cores); as one graph refused:",
+		  "with '"}},
+		{QMDI_HOST_INT8,
+		 {"cuDNN FP16 conv, own kernel for bias+scale+ReLU (engine 0, with tensor cores); INT8 refused:",
+		  "cuBLAS FP16 product"}},
 	};
 	qmd_model *model = qmdt_network(0);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {

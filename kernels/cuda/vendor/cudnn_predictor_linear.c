@@ -15,6 +15,7 @@
 #include "tensor/fake_quant.h"
 
 #define MAX_WEIGHT 127
+#define ENGINE_TEXT_SIZE 64
 
 /* cuBLAS multiplies INT8 where units and inputs are multiples of this: units are filled up, inputs are not. */
 #define UNITS_OF_INT8 4
@@ -218,21 +219,40 @@ static const char *ending_of(const linear *l) {
 	return l->has_relu ? "bias+ReLU" : "bias";
 }
 
+/* The engine behind a step's plan: its tensor cores are what its time depends on most. */
+static void tell_engine(const qmdi_vendor_step *step, char text[ENGINE_TEXT_SIZE]) {
+	uint32_t notes;
+	const int64_t engine = qmdi_cudnn_plan_engine(step->plan, &notes);
+	snprintf(text, ENGINE_TEXT_SIZE, " (engine %lld, %s tensor cores)", (long long)engine,
+			 notes & 1U << CUDNN_NUMERICAL_NOTE_TENSOR_CORE ? "with" : "without");
+}
+
+static qmd_status build_alone(qmdi_vendor_predictor *p, linear *l, const char *refusal, char *how) {
+	const size_t first = p->n_steps;
+	char engine[ENGINE_TEXT_SIZE];
+	QMDI_TRY(add_alone(p, l));
+	tell_engine(&p->steps[first], engine);
+	snprintf(how, QMDI_COMPUTED_BY_SIZE, "cuDNN %s conv, own kernel for %s%s%s%s", qmdi_vendor_type_name(l->type),
+			 ending_of(l), engine, *refusal ? "; as one graph refused: " : "", refusal);
+	return QMD_OK;
+}
+
 /* As one graph if cuDNN has one, which writes the type that it reads. */
 static qmd_status build_convolution(qmdi_vendor_predictor *p, linear *l, char *how) {
 	const size_t n_steps = p->n_steps, n_memory = p->n_memory;
-	const char *type = qmdi_vendor_type_name(l->type);
-	const int may_fuse = l->output.type == l->type;
-	const qmd_status status = may_fuse ? add_fused(p, l) : QMD_ERROR_UNSUPPORTED;
-	if (status == QMD_OK)
-		snprintf(how, QMDI_COMPUTED_BY_SIZE, "cuDNN %s conv+%s", type, ending_of(l));
-	else
-		snprintf(how, QMDI_COMPUTED_BY_SIZE, "cuDNN %s conv, own kernel for %s%s%s", type, ending_of(l),
-				 may_fuse ? "; as one graph refused: " : "", may_fuse ? qmd_last_error() : "");
-	if (status != QMD_ERROR_UNSUPPORTED)
-		return status;
-	qmdi_vendor_take_back(p, n_steps, n_memory);
-	return add_alone(p, l);
+	char engine[ENGINE_TEXT_SIZE], refusal[QMDI_COMPUTED_BY_SIZE] = "";
+	if (l->output.type != l->type)
+		return build_alone(p, l, refusal, how);
+	const qmd_status status = add_fused(p, l);
+	if (status == QMD_ERROR_UNSUPPORTED) {
+		snprintf(refusal, sizeof refusal, "%s", qmd_last_error());
+		qmdi_vendor_take_back(p, n_steps, n_memory);
+		return build_alone(p, l, refusal, how);
+	}
+	QMDI_TRY(status);
+	tell_engine(&p->steps[n_steps], engine);
+	snprintf(how, QMDI_COMPUTED_BY_SIZE, "cuDNN %s conv+%s%s", qmdi_vendor_type_name(l->type), ending_of(l), engine);
+	return QMD_OK;
 }
 
 /* ---- Dense layers ---- */
