@@ -98,8 +98,6 @@ static void check_operations(qmdt_bench *bench, int subjects) {
 		qmdt_check_linear(bench);
 	if (subjects & QMDT_POOLS)
 		qmdt_check_pools(bench);
-	if (subjects & QMDT_MAX_TIES)
-		qmdt_check_max_ties(bench);
 	if (subjects & QMDT_BATCHNORM)
 		qmdt_check_batchnorm(bench);
 	if (subjects & QMDT_ELEMENTS)

@@ -13,12 +13,11 @@ enum {
 	QMDT_ENVIRONMENT = 2, /* of the caller: rounding mode */
 	QMDT_LINEAR = 4,
 	QMDT_POOLS = 8,
-	QMDT_MAX_TIES = 16, /* to which of equal numbers the gradient of a maximum goes: cuDNN does not say */
-	QMDT_BATCHNORM = 32,
-	QMDT_ELEMENTS = 64,
-	QMDT_FAKE_QUANT = 128,
-	QMDT_UPDATE = 256,
-	QMDT_ALL = 511
+	QMDT_BATCHNORM = 16,
+	QMDT_ELEMENTS = 32,
+	QMDT_FAKE_QUANT = 64,
+	QMDT_UPDATE = 128,
+	QMDT_ALL = 255
 };
 
 /* Check an opened device, which is entered and left here. `subjects` is a sum of the above. */
@@ -28,7 +27,6 @@ void qmdt_check_device(qmdi_tensor_device *device, int subjects);
 void qmdt_check_linear(qmdt_bench *bench);
 int qmdt_linear_shape(size_t i, qmdi_linear_shape *shape); /* the i-th of its shapes; 0 beyond the last */
 void qmdt_check_pools(qmdt_bench *bench);
-void qmdt_check_max_ties(qmdt_bench *bench);
 void qmdt_check_batchnorm(qmdt_bench *bench);
 void qmdt_check_elements(qmdt_bench *bench);
 void qmdt_check_fake_quant(qmdt_bench *bench);

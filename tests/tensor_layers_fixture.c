@@ -243,21 +243,8 @@ static qmdt_bench_array *draw_with_nan(qmdt_bench *bench, const qmdi_pool_shape 
 	return qmdt_bench_take(bench, values, size_of(s->batch, s->input));
 }
 
-void qmdt_check_pools(qmdt_bench *bench) {
-	for (size_t i = 0; i < sizeof pool_shapes / sizeof *pool_shapes; i++)
-		for (int is_max = 0; is_max < 2; is_max++) {
-			const qmdi_pool_shape s = pool_shape(i, is_max);
-			qmdt_bench_begin(bench, "%s, %s", s.name, is_max ? "max" : "average");
-			check_pool(bench, &s, draw_distinct(bench, size_of(s.batch, s.input)), 1);
-			qmdt_bench_end(bench);
-			qmdt_bench_begin(bench, "%s, %s, NaN", s.name, is_max ? "max" : "average");
-			check_pool(bench, &s, draw_with_nan(bench, &s), 0);
-			qmdt_bench_end(bench);
-		}
-}
-
 /* Few different numbers, both zeros among them. */
-void qmdt_check_max_ties(qmdt_bench *bench) {
+static void check_max_ties(qmdt_bench *bench) {
 	static const float few[] = {-1.0f, -0.0f, 0.0f, 1.0f};
 	for (size_t i = 0; i < sizeof pool_shapes / sizeof *pool_shapes; i++) {
 		const qmdi_pool_shape s = pool_shape(i, 1);
@@ -269,4 +256,18 @@ void qmdt_check_max_ties(qmdt_bench *bench) {
 		check_pool(bench, &s, qmdt_bench_take(bench, values, drawn->n), 1);
 		qmdt_bench_end(bench);
 	}
+}
+
+void qmdt_check_pools(qmdt_bench *bench) {
+	for (size_t i = 0; i < sizeof pool_shapes / sizeof *pool_shapes; i++)
+		for (int is_max = 0; is_max < 2; is_max++) {
+			const qmdi_pool_shape s = pool_shape(i, is_max);
+			qmdt_bench_begin(bench, "%s, %s", s.name, is_max ? "max" : "average");
+			check_pool(bench, &s, draw_distinct(bench, size_of(s.batch, s.input)), 1);
+			qmdt_bench_end(bench);
+			qmdt_bench_begin(bench, "%s, %s, NaN", s.name, is_max ? "max" : "average");
+			check_pool(bench, &s, draw_with_nan(bench, &s), 0);
+			qmdt_bench_end(bench);
+		}
+	check_max_ties(bench);
 }

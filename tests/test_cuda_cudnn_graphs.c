@@ -151,7 +151,7 @@ static cudnnStatus_t execute(const plan *p, int64_t n, void *const pointers[4], 
 enum { EXACT, TF32_RANDOM, RANDOM, REFUSED, WITH_WORKSPACE, N_ENGINES };
 
 static const qmdi_host_vendor some_engines = {
-	0, {{0, 0, 0, 0}, {0, 1, 1, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}, {100, 0, 0, 0}}, N_ENGINES, 0, 0};
+	0, {{0, 0, 0, 0}, {0, 1, 1, 0}, {0, 0, 1, 0}, {0, 0, 0, 1}, {100, 0, 0, 0}}, N_ENGINES, 0};
 
 /* 1 to 9 by 1, 10, 100, 1000, and 0.5. */
 typedef struct arguments {

@@ -265,12 +265,8 @@ START_TEST(trained_scales_are_those_of_the_cpu) {
 }
 END_TEST
 
-/* Of 3 bits too, whose scales are trained. On a grid maxima have equals beside them, of which cuDNN may choose another
- * than the CPU: then a course is another one, too. */
+/* Of 3 bits too, whose scales are trained. On a grid maxima have equals beside them. */
 START_TEST(fine_tuning_of_scales_is_that_of_the_cpu) {
-	qmdi_host_vendor vendor = QMDI_HOST_VENDOR;
-	vendor.first_is_maximum = 1;
-	qmdi_host_vendor_set(&vendor);
 	qmdt_check_quantizing_on("cuda");
 }
 END_TEST

@@ -515,6 +515,54 @@ START_TEST(quantized_biases_equal_the_reference) {
 }
 END_TEST
 
+/* ---- Maxima of windows ---- */
+
+/* Windows that overlap, that touch, that leave pixels out between them and at the end, that are all there is. */
+const qmdi_pool_shape max_shapes[] = {
+	{"one pixel", 1, 3, {1, 1, 5}, {1, 1, 5}, 1, 1, 1, 1},      {"touching", 1, 2, {8, 6, 7}, {4, 3, 7}, 2, 2, 2, 2},
+	{"overlapping", 1, 2, {9, 8, 3}, {4, 6, 3}, 3, 3, 2, 1},    {"with gaps", 1, 1, {11, 7, 2}, {3, 2, 2}, 2, 1, 4, 5},
+	{"whole images", 1, 5, {4, 3, 33}, {1, 1, 33}, 4, 3, 1, 1}, {"rows", 1, 1, {1, 40, 1}, {1, 36, 1}, 1, 5, 1, 1},
+};
+constexpr int N_MAX_SHAPES = sizeof max_shapes / sizeof max_shapes[0];
+
+size_t numbers_of(size_t batch, const qmd_shape &s) {
+	return batch * s.h * s.w * s.c;
+}
+
+/* Few different numbers, so that most maxima have equals, and those that are hard. */
+void fill_with_equals(tensor &t) {
+	fill_hard(t);
+	for (size_t i = 0; i < t.n; ++i) {
+		if (qmdt_random_below(2) == 0) {
+			t.data[i] = static_cast<float>(qmdt_random_below(3)) - 1.0f;
+		}
+	}
+}
+
+START_TEST(maxima_equal_the_reference) {
+	const qmdi_pool_shape &s = max_shapes[_i];
+	reference_column on;
+	void *plan = nullptr;
+	ck_assert_int_eq(on.ops().pool_create(&on.device, &s, &plan), QMD_OK);
+	for (uint64_t seed = 0; seed < N_SEEDS; ++seed) {
+		tensor x(numbers_of(s.batch, s.input), seed % 4), y(numbers_of(s.batch, s.output)), d_y(y.n), d_x(x.n);
+		qmdi_cuda_launch launch;
+		fill_with_equals(x);
+		fill_hard(d_y);
+		std::vector<float> of_y(y.n), of_x(x.n);
+		ck_assert_int_eq(on.ops().pool_forward(&on.device, plan, x.data, of_y.data()), QMD_OK);
+		ck_assert_int_eq(on.ops().pool_backward(&on.device, plan, x.data, of_y.data(), d_y.data, of_x.data()), QMD_OK);
+		ck_assert_int_eq(qmdi_cuda_maxpool_launch(&s, x.data, y.data, &launch), 0);
+		run(launch, seed);
+		must_be(s.name, y, of_y);
+		ck_assert_int_eq(qmdi_cuda_maxpool_backward_launch(&s, x.data, d_y.data, d_x.data, &launch), 0);
+		run(launch, seed);
+		must_be(s.name, d_x, of_x);
+	}
+	on.ops().pool_destroy(&on.device, plan);
+}
+END_TEST
+
 /* ---- Optimizer ---- */
 
 /* Some steps from the same numbers as the reference. */
@@ -594,7 +642,20 @@ void check_product(size_t a, size_t b, int expected) {
 	}
 }
 
+/* A batch of images that no grid has room for, and the largest one that has. */
+void check_pool_size(size_t batch, int expected) {
+	const qmdi_pool_shape shape = {"pool", 1, batch, {4, 4, 1}, {2, 2, 1}, 2, 2, 2, 2};
+	qmdi_cuda_launch launch;
+	float *const f = nullptr;
+	ck_assert_int_eq(qmdi_cuda_maxpool_launch(&shape, f, f, &launch), expected);
+	ck_assert_int_eq(qmdi_cuda_maxpool_backward_launch(&shape, f, f, f, &launch), expected);
+}
+
 START_TEST(calls_have_bounds) {
+	check_pool_size(0, -1);
+	check_pool_size(INT32_MAX / 16, 0);
+	check_pool_size(INT32_MAX / 16 + 1, -1);
+	check_pool_size(SIZE_MAX, -1);
 	check_size(0, -1);
 	check_size(1, 0);
 	check_size(INT32_MAX, 0);
@@ -671,6 +732,7 @@ int main() {
 	tcase_add_loop_test(kernels, scale_gradients_equal_the_reference_where_sums_are_exact, 0, N_GRIDS);
 	tcase_add_loop_test(kernels, scale_gradients_are_near_the_reference_by_every_seed, 0, N_GRIDS);
 	tcase_add_test(kernels, quantized_biases_equal_the_reference);
+	tcase_add_loop_test(kernels, maxima_equal_the_reference, 0, N_MAX_SHAPES);
 	tcase_add_loop_test(kernels, updates_equal_the_reference, 0, 2);
 	tcase_add_test(kernels, calls_have_bounds);
 	suite_add_tcase(suite, kernels);

@@ -6,9 +6,9 @@
  *   qmdi_tensor_reference  scalar loops on one thread, which define what the others compute
  *
  * Tensors are float32, images NHWC, weights as a model has them ([units][kh][kw][c]; dense [units][inputs]). Where no
- * column rounds differently (relu, add, multiply, dropout masks, fake-quant, updates) all give the same bits; sums may
- * differ in their order, and so in rounding. A NaN ends in the loss, so that a training that diverges shows: sums,
- * products, relu and fake-quant pass it on; a maximum is NaN where all of its window is. What rounds to 0 is +0.
+ * column rounds differently (maxima, relu, add, multiply, dropout masks, fake-quant, updates) all give the same bits;
+ * sums may differ in their order, and so in rounding. A NaN ends in the loss, so that a training that diverges shows:
+ * sums, products, relu and fake-quant pass it on; a maximum is NaN where all of its window is. What rounds to 0 is +0.
  *
  * Pointers of tensors belong to the device's memory, which is the host's where is_host. An operation may run later than
  * the call that asks for it, in order; download() waits for all before it, and tells of what failed.
@@ -121,8 +121,8 @@ typedef struct qmdi_tensor_ops {
 	qmd_status (*linear_backward_input)(qmdi_tensor_device *device, void *plan, const float *w, const float *d_y,
 										float *d_x);
 
-	/* ---- Pooling. Average: the sum in window order, divided. The gradient of a maximum goes to the first of equals in
-	 * window order; only cuDNN does not say to which. ---- */
+	/* ---- Pooling. Average: the sum in window order, divided. Maxima have the same bits in all
+	 * columns: the first of equals in window order, and that is where the gradient goes. ---- */
 
 	qmd_status (*pool_create)(qmdi_tensor_device *device, const qmdi_pool_shape *shape, void **plan);
 	void (*pool_destroy)(qmdi_tensor_device *device, void *plan);

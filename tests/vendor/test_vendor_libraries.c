@@ -160,7 +160,7 @@ START_TEST(cudnn_pools_to_the_models_shapes) {
 		add_layer(&layer, &layer, &output);
 		ck_assert_int_eq(vendor->cudnnCreatePoolingDescriptor(&pool), 0);
 		ck_assert_int_eq(vendor->cudnnCreateTensorDescriptor(&x), 0);
-		ck_assert_int_eq(vendor->cudnnSetPooling2dDescriptor(pool, CUDNN_POOLING_MAX_DETERMINISTIC, CUDNN_PROPAGATE_NAN,
+		ck_assert_int_eq(vendor->cudnnSetPooling2dDescriptor(pool, CUDNN_POOLING_MAX, CUDNN_PROPAGATE_NAN,
 															 (int)window[0], (int)window[1], 0, 0, (int)window[2],
 															 (int)window[3]),
 						 0);

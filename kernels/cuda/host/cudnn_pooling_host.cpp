@@ -59,11 +59,11 @@ double divisor(const cudnnPoolingStruct &p, const window &in) {
 																					 : in.inputs.size());
 }
 
-/* A NaN is the greatest, or the least of all where it does not propagate. */
+/* The last of equals; a NaN is the greatest, or the least of all where it does not propagate. */
 size_t place_of_maximum(const cudnnPoolingStruct &p, const window &in, const std::vector<double> &x) {
 	size_t best = in.inputs[0];
 	for (const size_t i : in.inputs) {
-		const bool is_greater = x[i] > x[best] || (x[i] == x[best] && !vendor.first_is_maximum);
+		const bool is_greater = x[i] >= x[best];
 		const bool is_better = p.propagates_nan ? std::isnan(x[i]) || is_greater : std::isnan(x[best]) || is_greater;
 		best = is_better ? i : best;
 	}

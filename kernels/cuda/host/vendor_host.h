@@ -9,7 +9,7 @@
  *   - Work is done as late as its stream may do it. A workspace holds QMDI_HOST_POISON after every use.
  *   - An engine does what its notes say: one with tensor cores multiplies TF32, one that is not deterministic rounds
  *     differently in every run. So does the gradient of CUDNN_POOLING_MAX; it and CUDNN_POOLING_MAX_DETERMINISTIC give
- *     it to the last of equals, unless they are told otherwise.
+ *     it to the last of equals.
  *   - The running variance of one number is NaN.
  *
  * What an emulation cannot know: which shapes an engine of the real library supports, how it orders its sums, and time.
@@ -45,14 +45,13 @@ typedef struct qmdi_host_vendor {
 	/* What heuristics offer, the best first; CUDNN_HEUR_MODE_FALLBACK offers the last alone. */
 	qmdi_host_engine engines[QMDI_HOST_MAX_ENGINES];
 	size_t n_engines;
-	int refuses;          /* bits of the enumeration above */
-	int first_is_maximum; /* of equals, as on the CPU; 0: the last */
+	int refuses; /* bits of the enumeration above */
 } qmdi_host_vendor;
 
 /* As cuDNN 9.19 answers for an H100: tensor cores first, workspaces of any size, and at the end one that is slow and
  * plain. One that is refused is between. */
 #define QMDI_HOST_VENDOR                                                                                               \
-	{ 0, {{0, 1, 0, 0}, {131, 1, 1, 0}, {4099, 0, 1, 0}, {64, 0, 0, 1}, {5363, 0, 0, 0}, {0, 0, 0, 0}}, 6, 0, 0 }
+	{ 0, {{0, 1, 0, 0}, {131, 1, 1, 0}, {4099, 0, 1, 0}, {64, 0, 0, 1}, {5363, 0, 0, 0}, {0, 0, 0, 0}}, 6, 0 }
 
 /* What exists stays as it is. */
 void qmdi_host_vendor_set(const qmdi_host_vendor *vendor);

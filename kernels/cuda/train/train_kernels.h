@@ -26,6 +26,12 @@ int qmdi_cuda_relu_backward_launch(size_t n, const float *y, const float *d_y, f
 int qmdi_cuda_dropout_mask_launch(size_t n, uint64_t seed, uint64_t stream, float rate, float *mask,
 								  qmdi_cuda_launch *launch);
 
+/* ---- Maxima of windows: the bits of the other columns. Numbers of x and of y are counted. ---- */
+
+int qmdi_cuda_maxpool_launch(const qmdi_pool_shape *shape, const float *x, float *y, qmdi_cuda_launch *launch);
+int qmdi_cuda_maxpool_backward_launch(const qmdi_pool_shape *shape, const float *x, const float *d_y, float *d_x,
+									  qmdi_cuda_launch *launch);
+
 /* ---- Biases of linear layers: rows are images, or pixels of all images ---- */
 
 /* y[row][unit] += b[unit] */

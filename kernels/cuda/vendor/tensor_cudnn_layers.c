@@ -1,8 +1,10 @@
-/* The column of cuDNN: pooling and batch normalization, by cuDNN's functions for them. */
+/* The column of cuDNN: pooling and batch normalization, by cuDNN's functions for them, and maxima of a training by
+ * kernels of our own, since cuDNN does not say to which of equal numbers their gradient goes. */
 #include <limits.h>
 #include <string.h>
 
 #include "base/memory.h"
+#include "cuda/train/train_kernels.h"
 #include "tensor_cudnn.h"
 
 /* Results replace what was there. */
@@ -46,11 +48,9 @@ static qmd_status check_output(const qmdi_vendor *vendor, const pool *p) {
 	return QMD_OK;
 }
 
-/* The kind of maximum whose gradients do not depend on the order in which threads add. */
 static qmd_status describe_pool(const qmdi_vendor *vendor, cudnnDataType_t type, pool *p) {
 	const qmdi_pool_shape *s = &p->shape;
-	const cudnnPoolingMode_t mode =
-		s->is_max ? CUDNN_POOLING_MAX_DETERMINISTIC : CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING;
+	const cudnnPoolingMode_t mode = s->is_max ? CUDNN_POOLING_MAX : CUDNN_POOLING_AVERAGE_COUNT_EXCLUDE_PADDING;
 	QMDI_TRY(qmdi_cudnn_images(vendor, type, s->batch, s->input.h, s->input.w, s->input.c, &p->x));
 	QMDI_TRY(qmdi_cudnn_images(vendor, type, s->batch, s->output.h, s->output.w, s->output.c, &p->y));
 	QMDI_TRY(QMDI_CUDNN_CALL(vendor, cudnnCreatePoolingDescriptor, &p->window));
@@ -95,14 +95,31 @@ qmd_status qmdi_cudnn_pool_forward_of(qmdi_tensor_device *device, void *plan, co
 	return QMDI_CUDNN_CALL(cudnn->vendor, cudnnPoolingForward, cudnn->handle, p->window, &one, p->x, x, &zero, p->y, y);
 }
 
+static qmd_status take_maxima(qmdi_cudnn_device *device, const pool *p, const float *x, float *y) {
+	qmdi_cuda_launch launch;
+	const int refused = qmdi_cuda_maxpool_launch(&p->shape, x, y, &launch);
+	return qmdi_cudnn_submit(device, "maxima", refused, &launch, 1);
+}
+
+static qmd_status give_to_maxima(qmdi_cudnn_device *device, const pool *p, const float *x, const float *d_y,
+								 float *d_x) {
+	qmdi_cuda_launch launch;
+	const int refused = qmdi_cuda_maxpool_backward_launch(&p->shape, x, d_y, d_x, &launch);
+	return qmdi_cudnn_submit(device, "gradient of maxima", refused, &launch, 1);
+}
+
 qmd_status qmdi_cudnn_pool_forward(qmdi_tensor_device *device, void *plan, const float *x, float *y) {
-	return qmdi_cudnn_of_layer(((const pool *)plan)->shape.name, qmdi_cudnn_pool_forward_of(device, plan, x, y));
+	const pool *p = plan;
+	return qmdi_cudnn_of_layer(p->shape.name, p->shape.is_max ? take_maxima(device->state, p, x, y)
+															  : qmdi_cudnn_pool_forward_of(device, plan, x, y));
 }
 
 qmd_status qmdi_cudnn_pool_backward(qmdi_tensor_device *device, void *plan, const float *x, const float *y,
 									const float *d_y, float *d_x) {
 	const qmdi_cudnn *cudnn = &((qmdi_cudnn_device *)device->state)->cudnn;
 	const pool *p = plan;
+	if (p->shape.is_max)
+		return qmdi_cudnn_of_layer(p->shape.name, give_to_maxima(device->state, p, x, d_y, d_x));
 	return qmdi_cudnn_of_layer(p->shape.name,
 							   QMDI_CUDNN_CALL(cudnn->vendor, cudnnPoolingBackward, cudnn->handle, p->window, &one,
 											   p->y, y, p->y, d_y, p->x, x, &zero, p->x, d_x));
