@@ -222,6 +222,20 @@ START_TEST(int8_says_what_computes_each_layer) {
 }
 END_TEST
 
+START_TEST(int8_alone_without_tensor_cores_gives_way_to_fp16) {
+	const qmdi_host_vendor plain = {.engines = {{.workspace = 64}}, .n_engines = 1, .refuses = QMDI_HOST_FUSED_INT8};
+	qmd_model *model = qmdt_network(0);
+	qmdi_host_vendor_set(&plain);
+	qmd_predictor *predictor = new_predictor(model, "cudnn-int8");
+	must_say(predictor,
+			 "cuDNN FP16 conv, own kernel for bias+scale+ReLU (engine 0, without tensor cores); INT8 refused: "
+			 "cuDNN has nothing better than a convolution alone (engine 0, without tensor cores); as one "
+			 "graph refused: layer '");
+	qmd_predictor_free(predictor);
+	qmd_model_free(model);
+}
+END_TEST
+
 START_TEST(u8_images_are_read_in_fp16) {
 	qmd_model *model = qmdt_network(3);
 	ck_assert_int_eq(model->image_type, QMD_U8);
@@ -398,6 +412,7 @@ int main(void) {
 	tcase_add_test(numbers, what_fp16_is_refused_is_computed_in_fp32_and_said);
 	tcase_add_loop_test(numbers, int8_is_the_engine_but_for_rounding, 0, QMDT_N_NETWORKS);
 	tcase_add_test(numbers, int8_says_what_computes_each_layer);
+	tcase_add_test(numbers, int8_alone_without_tensor_cores_gives_way_to_fp16);
 	tcase_add_test(numbers, u8_images_are_read_in_fp16);
 	tcase_add_test(numbers, times_are_of_every_part_and_layer);
 	tcase_add_test(numbers, fp32_has_times_too);

@@ -219,19 +219,24 @@ static const char *ending_of(const linear *l) {
 	return l->has_relu ? "bias+ReLU" : "bias";
 }
 
-/* The engine behind a step's plan: its tensor cores are what its time depends on most. */
-static void tell_engine(const qmdi_vendor_step *step, char text[ENGINE_TEXT_SIZE]) {
+/* The engine behind a step's plan: its tensor cores are what its time depends on most. Returns whether it has them. */
+static int tell_engine(const qmdi_vendor_step *step, char text[ENGINE_TEXT_SIZE]) {
 	uint32_t notes;
 	const int64_t engine = qmdi_cudnn_plan_engine(step->plan, &notes);
+	const int has_tensor_cores = (notes & 1U << CUDNN_NUMERICAL_NOTE_TENSOR_CORE) != 0;
 	snprintf(text, ENGINE_TEXT_SIZE, " (engine %lld, %s tensor cores)", (long long)engine,
-			 notes & 1U << CUDNN_NUMERICAL_NOTE_TENSOR_CORE ? "with" : "without");
+			 has_tensor_cores ? "with" : "without");
+	return has_tensor_cores;
 }
 
+/* INT8 without tensor cores, as cuDNN's engine for any shape is, would be no opponent. */
 static qmd_status build_alone(qmdi_vendor_predictor *p, linear *l, const char *refusal, char *how) {
 	const size_t first = p->n_steps;
 	char engine[ENGINE_TEXT_SIZE];
 	QMDI_TRY(add_alone(p, l));
-	tell_engine(&p->steps[first], engine);
+	if (!tell_engine(&p->steps[first], engine) && l->type == QMDI_CUDA_S8)
+		return qmdi_fail(QMD_ERROR_UNSUPPORTED, "cuDNN has nothing better than a convolution alone%s%s%s", engine,
+						 *refusal ? "; as one graph refused: " : "", refusal);
 	snprintf(how, QMDI_COMPUTED_BY_SIZE, "cuDNN %s conv, own kernel for %s%s%s%s", qmdi_vendor_type_name(l->type),
 			 ending_of(l), engine, *refusal ? "; as one graph refused: " : "", refusal);
 	return QMD_OK;
@@ -250,7 +255,7 @@ static qmd_status build_convolution(qmdi_vendor_predictor *p, linear *l, char *h
 		return build_alone(p, l, refusal, how);
 	}
 	QMDI_TRY(status);
-	tell_engine(&p->steps[n_steps], engine);
+	(void)tell_engine(&p->steps[n_steps], engine);
 	snprintf(how, QMDI_COMPUTED_BY_SIZE, "cuDNN %s conv+%s%s", qmdi_vendor_type_name(l->type), ending_of(l), engine);
 	return QMD_OK;
 }
