@@ -24,7 +24,8 @@ def call(name, *arguments):
     function = getattr(_c.library(), name)
     status = function(*arguments)
     if status != 0:
-        raise _c.Error(status, str(status), _c.library().qmd_last_error().decode(errors="replace"))
+        library = _c.library()
+        raise _c.Error(status, library.qmd_status_name(status).decode(), library.qmd_last_error().decode(errors="replace"))
 
 
 def quantized_on_images(model, images, collapse):
