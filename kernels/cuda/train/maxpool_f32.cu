@@ -9,7 +9,7 @@
  * for the maximum of each window that it lies in again, so that no two threads write one number and the order of the
  * sum is that of the CPU: for windows that do not overlap that is a window a thread. -fmad=false.
  *
- *   Budget: qmdi_maxpool*_f32 registers<=48 shared<=0 spills=0 calls=0 needs=
+ *   Budget: qmdi_maxpool*_f32 registers<=56 shared<=0 spills=0 calls=0 needs=
  */
 #include "../device.h"
 #include "train_kernels.h"
