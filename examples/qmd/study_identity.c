@@ -84,10 +84,10 @@ static int remove_named(const char *folder, const char *name) {
 }
 
 static int remove_fold(const char *folder, size_t number, int *was_there) {
-	static const char *const suffixes[] = {"qmd", "qme", "json", "checkpoint", "training.json"};
+	static const char *const suffixes[] = {".qmd", "-quantized.qmd", ".qme", ".json", ".checkpoint", ".training.json"};
 	*was_there = 0;
 	for (size_t i = 0; i < sizeof suffixes / sizeof *suffixes; i++) {
-		char *path = files_path(folder, "fold-%zu.%s", number, suffixes[i]);
+		char *path = files_path(folder, "fold-%zu%s", number, suffixes[i]);
 		if (!path)
 			return fail_memory();
 		*was_there |= files_exists(path);

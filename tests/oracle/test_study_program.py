@@ -379,6 +379,7 @@ def test_a_new_study_clears_an_old_one_only_if_it_can_begin(study, tmp_path):
     names = {path.name for path in copy.iterdir()}
     assert_fails(qmd("study", *SMALL, "--superpose", "resid 300", "-o", copy), 1, "resid 300")
     assert {path.name for path in copy.iterdir()} == names
+    (copy / "fold-1-quantized.qmd").write_bytes(b"left by a study on a GPU")
     succeed("study", *SMALL, *BRIEF, "--folds", 2, "-o", copy)
     assert {path.name for path in copy.iterdir()} == {name for name in names if not name.startswith("fold-3")}
 
