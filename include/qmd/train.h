@@ -103,10 +103,10 @@ QMD_API void qmd_predictor_options_init_sized(qmd_predictor_options *options, si
  * New predictor; the weights are copied.
  *
  * @param options  NULL for the defaults
- * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE if the model has no layer beside its input;
- *         QMD_ERROR_UNSUPPORTED without the device, its driver or its libraries, for an engine on a device that is none
- *         of its, or for a layer that it does not have; QMD_ERROR_STATE if a model is quantized for "cudnn-fp16" or
- *         not for "cudnn-int8"; QMD_ERROR_MEMORY
+ * @return QMD_OK; QMD_ERROR_ARGUMENT; QMD_ERROR_SHAPE if the model has no layer beside its input; QMD_ERROR_RANGE for
+ *         a GPU that is not there, or a batch of 2^31 numbers or more in a layer; QMD_ERROR_UNSUPPORTED without the
+ * device, its driver or its libraries, for an engine on a device that is none of its, or for a layer that it does not
+ * have; QMD_ERROR_STATE if a model is quantized for "cudnn-fp16" or not for "cudnn-int8"; QMD_ERROR_MEMORY
  * @since 0.1
  */
 QMD_API qmd_status qmd_predictor_create(const qmd_model *model, const qmd_predictor_options *options,
