@@ -39,6 +39,13 @@ int32_t qmdt_add_kind(qmd_model *model, int32_t kind) {
 	return qmdt_add(model, qmdt_layer(kind));
 }
 
+int32_t qmdt_add_reading(qmd_model *model, int32_t kind, int32_t input) {
+	qmd_layer layer = qmdt_layer(kind);
+	layer.inputs[0] = input;
+	layer.kernel_h = layer.kernel_w = layer.stride_h = layer.stride_w = 2;
+	return qmdt_add(model, layer);
+}
+
 int32_t qmdt_add_sum(qmd_model *model, int32_t a, int32_t b) {
 	qmd_layer layer = qmdt_layer(QMD_LAYER_ADD);
 	layer.inputs[0] = a;

@@ -14,6 +14,8 @@ int32_t qmdt_add_conv(qmd_model *model, int32_t input, uint32_t units, uint32_t 
 					  int32_t padding);
 int32_t qmdt_add_dense(qmd_model *model, uint32_t units);
 int32_t qmdt_add_kind(qmd_model *model, int32_t kind);
+/* A layer that reads `input`; a pool's window is 2 x 2. */
+int32_t qmdt_add_reading(qmd_model *model, int32_t kind, int32_t input);
 int32_t qmdt_add_sum(qmd_model *model, int32_t a, int32_t b);
 int32_t qmdt_add_dropout(qmd_model *model, float rate);
 
