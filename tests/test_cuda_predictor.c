@@ -8,8 +8,7 @@
 
 #include "allocator_fixture.h"
 #include "base/error.h"
-#include "cuda/host/host_device.h"
-#include "cuda/host/vendor_host.h"
+#include "cuda_machine_fixture.h"
 #include "engine_fixture.h"
 #include "model_fixture.h"
 
@@ -17,23 +16,12 @@
 #define BATCH 3
 #define MAX_CLASSES 16
 
-/* Of sm_80, where cuBLAS has less memory to work. */
-static const qmdi_host_machine sound = {1, 2, 80, (size_t)256 << 20, 0, 0};
-
-static void set_machine(const qmdi_host_machine *machine, int refuses) {
-	qmdi_host_vendor vendor = QMDI_HOST_VENDOR;
-	vendor.refuses = refuses;
-	qmdi_host_machine_set(machine);
-	qmdi_host_vendor_set(&vendor);
-	qmdi_host_set_current(0, NULL);
-}
-
 static void setup(void) {
-	set_machine(&sound, 0);
+	qmdt_set_machine(&qmdt_small_gpus, 0);
 }
 
 static void teardown(void) {
-	set_machine(&sound, 0);
+	qmdt_set_machine(&qmdt_small_gpus, 0);
 	ck_assert_uint_eq(qmdi_host_n_objects(), 0);
 }
 
@@ -124,7 +112,7 @@ START_TEST(fp16_is_fp32_but_for_its_rounding) {
 	qmd_model *model = float_model(_i);
 	static const int refusals[] = {0, QMDI_HOST_FUSED_FP16};
 	for (size_t r = 0; r < 2; r++) {
-		set_machine(&sound, refusals[r]);
+		qmdt_set_machine(&qmdt_small_gpus, refusals[r]);
 		check_fp16(model, r == 0 ? "fused" : "not fused");
 	}
 	qmd_model_free(model);
@@ -135,7 +123,7 @@ START_TEST(what_fp16_is_refused_is_computed_in_fp32_and_said) {
 	qmd_model *model = float_model(1);
 	float expected[N_IMAGES * MAX_CLASSES], got[N_IMAGES * MAX_CLASSES];
 	unsigned char *images = qmdt_images(model, N_IMAGES, 3);
-	set_machine(&sound, QMDI_HOST_FP16);
+	qmdt_set_machine(&qmdt_small_gpus, QMDI_HOST_FP16);
 	qmd_predictor *predictor = new_predictor(model, "cudnn-fp16");
 	must_say(predictor, "cuDNN FP32 conv+bias+ReLU (engine 4, without tensor cores)");
 	must_say(predictor, "FP16 refused: layer '");
@@ -174,7 +162,7 @@ static void check_int8(size_t network, int refuses, float n_steps) {
 	const size_t n_classes = qmd_model_n_classes(model);
 	unsigned char *images = qmdt_images(model, N_IMAGES, 5);
 	float expected[N_IMAGES * MAX_CLASSES], got[N_IMAGES * MAX_CLASSES], largest = 0;
-	set_machine(&sound, refuses);
+	qmdt_set_machine(&qmdt_small_gpus, refuses);
 	run_own_engine(model, images, expected);
 	run_engine(model, "cudnn-int8", (qmd_type)model->image_type, images, got);
 	for (size_t i = 0; i < N_IMAGES * n_classes; i++)
@@ -212,7 +200,7 @@ START_TEST(int8_says_what_computes_each_layer) {
 	};
 	qmd_model *model = qmdt_network(0);
 	for (size_t i = 0; i < sizeof cases / sizeof *cases; i++) {
-		set_machine(&sound, cases[i].refuses);
+		qmdt_set_machine(&qmdt_small_gpus, cases[i].refuses);
 		qmd_predictor *predictor = new_predictor(model, "cudnn-int8");
 		must_say(predictor, cases[i].parts[0]);
 		must_say(predictor, cases[i].parts[1]);
@@ -317,11 +305,11 @@ START_TEST(what_does_not_serve_is_named) {
 	options.device = "cuda:2";
 	fails_to_create(plain, &options, QMD_ERROR_RANGE, "there are 2");
 	options.device = "cuda:1";
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	machine.has_driver = 0;
-	set_machine(&machine, 0);
+	qmdt_set_machine(&machine, 0);
 	fails_to_create(plain, &options, QMD_ERROR_UNSUPPORTED, "driver");
-	set_machine(&sound, 0);
+	qmdt_set_machine(&qmdt_small_gpus, 0);
 	const qmdi_host_vendor missing = {.is_missing = 1};
 	qmdi_host_vendor_set(&missing);
 	fails_to_create(plain, &options, QMD_ERROR_UNSUPPORTED, "libcudnn");
@@ -349,10 +337,10 @@ END_TEST
 START_TEST(a_batch_that_does_not_fit_says_so) {
 	qmd_model *model = float_model(1);
 	qmd_predictor_options options = options_of("cudnn-fp16");
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	machine.memory = (size_t)12 << 20; /* of which cuBLAS has most */
 	options.batch_size = 8192;
-	set_machine(&machine, 0);
+	qmdt_set_machine(&machine, 0);
 	fails_to_create(model, &options, QMD_ERROR_MEMORY, "bytes left");
 	qmd_model_free(model);
 }
@@ -376,20 +364,7 @@ static qmd_status create_run_and_free(void *argument) {
 /* A type may be refused where its first try fails, a graph not be captured; all else must tell. */
 START_TEST(every_call_may_fail_and_nothing_is_left) {
 	qmd_model *model = _i == 0 ? qmdt_network(2) : float_model(1);
-	qmdi_host_machine machine = sound;
-	size_t n_told = 0;
-	for (machine.failing_call = 1;; machine.failing_call++) {
-		set_machine(&machine, 0);
-		n_told += create_run_and_free(model) != QMD_OK;
-		const uint64_t n_calls = qmdi_host_n_calls();
-		set_machine(&sound, 0);
-		ck_assert_msg(qmdi_host_n_objects() == 0, "call %zu: %zu objects are left", (size_t)machine.failing_call,
-					  qmdi_host_n_objects());
-		ck_assert_int_eq(qmdi_host_current_device(), 0);
-		if (n_calls < machine.failing_call)
-			break;
-	}
-	ck_assert_uint_gt(n_told, 100);
+	ck_assert_uint_gt(qmdt_fail_each_device_call(create_run_and_free, model), 100);
 	qmd_model_free(model);
 }
 END_TEST

@@ -7,27 +7,16 @@
 
 #include "allocator_fixture.h"
 #include "base/error.h"
-#include "cuda/host/host_device.h"
-#include "cuda/host/vendor_host.h"
+#include "cuda_machine_fixture.h"
 #include "tensor_fixture.h"
 
-/* Of sm_80, where cuBLAS has less memory to work: every piece of memory is opened and closed around all that runs. */
-static const qmdi_host_machine sound = {1, 2, 80, (size_t)256 << 20, 0, 0};
-
-static void set_machine(const qmdi_host_machine *machine) {
-	const qmdi_host_vendor vendor = QMDI_HOST_VENDOR;
-	qmdi_host_machine_set(machine);
-	qmdi_host_vendor_set(&vendor);
-	qmdi_host_set_current(0, NULL);
-}
-
 static void setup(void) {
-	set_machine(&sound);
+	qmdt_set_machine(&qmdt_small_gpus, 0);
 }
 
 /* Nothing may be left on the machine, and the host's device is what it was. */
 static void teardown(void) {
-	set_machine(&sound);
+	qmdt_set_machine(&qmdt_small_gpus, 0);
 	ck_assert_uint_eq(qmdi_host_n_objects(), 0);
 }
 
@@ -56,10 +45,10 @@ END_TEST
 
 /* Blocks and warps by chance, and an engine that takes memory to work. */
 START_TEST(no_order_of_threads_changes_a_bit) {
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	const qmdi_host_vendor vendor = {.engines = {{.workspace = 70001}}, .n_engines = 1};
 	machine.seed = 42;
-	set_machine(&machine);
+	qmdt_set_machine(&machine, 0);
 	qmdi_host_vendor_set(&vendor);
 	check_device("cuda", QMDT_ALL & ~(QMDT_MEMORY | QMDT_ENVIRONMENT));
 }
@@ -68,17 +57,17 @@ END_TEST
 /* ---- Devices and libraries that do not serve ---- */
 
 START_TEST(what_is_missing_is_named) {
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	machine.has_driver = 0;
-	set_machine(&machine);
+	qmdt_set_machine(&machine, 0);
 	fails_to_open("cuda", QMD_ERROR_UNSUPPORTED, "driver");
 	machine.has_driver = 1, machine.n_devices = 0;
-	set_machine(&machine);
+	qmdt_set_machine(&machine, 0);
 	fails_to_open("cuda", QMD_ERROR_UNSUPPORTED, "no device");
 	machine.n_devices = 2, machine.capability = 61;
-	set_machine(&machine);
+	qmdt_set_machine(&machine, 0);
 	fails_to_open("cuda", QMD_ERROR_UNSUPPORTED, "compute capability 6.1");
-	set_machine(&sound);
+	qmdt_set_machine(&qmdt_small_gpus, 0);
 	fails_to_open("cuda:2", QMD_ERROR_RANGE, "there are 2");
 	const qmdi_host_vendor missing = {.is_missing = 1};
 	qmdi_host_vendor_set(&missing);
@@ -112,7 +101,7 @@ START_TEST(an_engine_that_keeps_no_promise_is_not_taken) {
 	fails_to_plan(&nondeterministic, QMD_ERROR_UNSUPPORTED, "2 do not promise that");
 	fails_to_plan(&refused, QMD_ERROR_UNSUPPORTED, "NOT_SUPPORTED");
 	fails_to_plan(&hungry, QMD_ERROR_UNSUPPORTED, "536870913 bytes");
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	machine.memory = 64 << 20;
 	qmdi_host_machine_set(&machine);
 	fails_to_plan(&large, QMD_ERROR_MEMORY, "536870912 bytes left");
@@ -143,12 +132,12 @@ END_TEST
 
 START_TEST(a_full_device_says_what_was_wanted_and_what_is_left) {
 	qmdi_tensor_device *device;
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	float *tensor;
 	size_t before, after;
 	char part[64];
 	machine.memory = 64 << 20, machine.capability = 90;
-	set_machine(&machine);
+	qmdt_set_machine(&machine, 0);
 	qmdt_ok(qmdi_tensor_open("cuda", 1, &device));
 	qmdt_ok(device->ops->available(device, &before));
 	ck_assert_uint_lt(before, machine.memory);
@@ -240,27 +229,13 @@ static qmd_status open_run_and_close(void *argument) {
 
 /* A plan may do without an engine whose description fails; all else must tell. */
 START_TEST(every_call_may_fail_and_nothing_is_left) {
-	qmdi_host_machine machine = sound;
-	size_t n_told = 0;
-	for (machine.failing_call = 1;; machine.failing_call++) {
-		set_machine(&machine);
-		const qmd_status status = open_run_and_close(NULL);
-		const uint64_t n_calls = qmdi_host_n_calls();
-		n_told += status != QMD_OK;
-		set_machine(&sound);
-		ck_assert_msg(qmdi_host_n_objects() == 0, "call %zu: %zu objects are left", (size_t)machine.failing_call,
-					  qmdi_host_n_objects());
-		ck_assert_int_eq(qmdi_host_current_device(), 0);
-		if (n_calls < machine.failing_call)
-			break;
-	}
-	ck_assert_uint_gt(n_told, 100);
+	ck_assert_uint_gt(qmdt_fail_each_device_call(open_run_and_close, NULL), 100);
 }
 END_TEST
 
 /* What failed first is told, and not what fails while things are given back. */
 START_TEST(giving_back_leaves_the_error) {
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	for (machine.failing_call = 1; machine.failing_call < 5; machine.failing_call++) {
 		qmdi_tensor_device *device;
 		float *tensor = NULL, *host = NULL;
@@ -281,7 +256,7 @@ START_TEST(giving_back_leaves_the_error) {
 		qmdi_host_machine_set(&machine);
 		qmdi_tensor_close(device);
 		ck_assert_str_eq(qmd_last_error(), "the first failure");
-		set_machine(&sound);
+		qmdt_set_machine(&qmdt_small_gpus, 0);
 		ck_assert_uint_eq(qmdi_host_n_objects(), 0);
 	}
 }

@@ -5,22 +5,11 @@
 #include <math.h>
 #include <stdio.h>
 
-#include "cuda/host/host_device.h"
-#include "cuda/host/vendor_host.h"
+#include "cuda_machine_fixture.h"
 #include "device_training_fixture.h"
 #include "model/model_internal.h"
 #include "network_fixture.h"
 #include "training_fixture.h"
-
-/* Of sm_80, where cuBLAS has less memory to work: every piece of memory is opened and closed around all that runs. */
-static const qmdi_host_machine sound = {1, 2, 80, (size_t)256 << 20, 0, 0};
-
-static void set_machine(const qmdi_host_machine *machine) {
-	const qmdi_host_vendor vendor = QMDI_HOST_VENDOR;
-	qmdi_host_machine_set(machine);
-	qmdi_host_vendor_set(&vendor);
-	qmdi_host_set_current(0, NULL);
-}
 
 /* ---- What is trained ---- */
 
@@ -31,7 +20,7 @@ static int8_t images[N_IMAGES * IMAGE_SIZE];
 static uint32_t labels[N_IMAGES];
 
 static void setup(void) {
-	set_machine(&sound);
+	qmdt_set_machine(&qmdt_small_gpus, 0);
 	for (size_t i = 0; i < N_IMAGES; i++) {
 		labels[i] = (uint32_t)(i % N_CLASSES);
 		for (size_t k = 0; k < IMAGE_SIZE; k++)
@@ -40,7 +29,7 @@ static void setup(void) {
 }
 
 static void teardown(void) {
-	set_machine(&sound);
+	qmdt_set_machine(&qmdt_small_gpus, 0);
 	ck_assert_uint_eq(qmdi_host_n_objects(), 0);
 	ck_assert_int_eq(qmdi_host_current_device(), 0);
 }
@@ -156,10 +145,10 @@ END_TEST
 START_TEST(training_again_gives_the_same_bits) {
 	watch first, again;
 	qmd_model *a = trained_on("cuda", &first);
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	machine.seed = 5;
 	machine.capability = 75;
-	set_machine(&machine);
+	qmdt_set_machine(&machine, 0);
 	qmd_model *b = trained_on("cuda", &again);
 	check_near(&again, &first, 0);
 	qmdt_check_same_parameters(a, b);
@@ -294,13 +283,13 @@ END_TEST
 START_TEST(a_batch_that_does_not_fit_says_which_would) {
 	watch w = {.n = 0};
 	qmd_train_options options = options_on("cuda", &w);
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	options.batch_size = N_IMAGES;
 	machine.memory = (4 << 20) + 100000; /* cuBLAS has 4 MB of it */
-	set_machine(&machine);
+	qmdt_set_machine(&machine, 0);
 	fails_to_train(&options, QMD_ERROR_MEMORY, "a batch of 10 images takes about");
 	machine.memory = 1000;
-	set_machine(&machine);
+	qmdt_set_machine(&machine, 0);
 	fails_to_train(&options, QMD_ERROR_MEMORY, "bytes left");
 }
 END_TEST
@@ -322,7 +311,7 @@ END_TEST
  * only costs an engine that was offered, there is another. */
 START_TEST(calls_that_fail_leave_the_weights_and_nothing_else) {
 	watch w;
-	qmdi_host_machine machine = sound;
+	qmdi_host_machine machine = qmdt_small_gpus;
 	qmd_model *trained = trained_on("cuda", &w);
 	const uint64_t n_calls = qmdi_host_n_calls();
 	ck_assert_uint_gt(n_calls, 1000);
@@ -332,7 +321,7 @@ START_TEST(calls_that_fail_leave_the_weights_and_nothing_else) {
 		w = (watch){.n = 0};
 		const qmd_train_options options = options_on("cuda", &w);
 		machine.failing_call = i;
-		set_machine(&machine);
+		qmdt_set_machine(&machine, 0);
 		const qmd_status status = train(model, &options);
 		n_failed += status != QMD_OK;
 		ck_assert_msg(status == QMD_OK || status == QMD_ERROR_INTERNAL || status == QMD_ERROR_UNSUPPORTED,
